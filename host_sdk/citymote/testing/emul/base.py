@@ -1,0 +1,108 @@
+"""What an emulated chip is: the far end of a wire, byte for byte.
+
+The virtual node's drivers run in a MicroPython process and talk to buses; these classes are what hangs on
+those buses, in the host's Python, so that the node's heap holds the node and nothing else. A chip answers
+from its datasheet's tables and from `Source`s, physical quantities over time; it knows nothing of drivers,
+frames or the bridge that carries its bytes (`citymote.testing.bridge`).
+
+Every method is given `now`, the node's uptime in integer milliseconds. It never runs backwards while one
+node process lives, may jump by hours, and starts again at 0 (with `power_up`) when the node is restarted.
+A chip must give the same bytes for the same sources, seed and calls: no wall clock, no global random state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Source = Callable[[int], "float | None"]
+"""A physical quantity over time: uptime in ms -> value in the registry's unit, or None when the sensor is not there."""
+
+
+class Nak(Exception):
+    """Nobody acknowledged the address or the byte; the node's driver gets OSError(ENODEV)."""
+
+
+class Timeout(Exception):
+    """The chip held the clock low, or never finished; the node's driver gets OSError(ETIMEDOUT)."""
+
+
+class BusFault(Exception):
+    """The wire itself is broken (a line stuck low, arbitration lost); the node's driver gets OSError(EIO)."""
+
+
+class Emulator:
+    """What all emulated parts share: they lose power together with the node, and come back as from the box."""
+
+    def power_up(self) -> None:
+        """The node was (re)started with its power off in between: forget volatile registers; `now` is 0 again."""
+
+
+class I2CChip(Emulator):
+    """A target on an I2C bus. One call is one transfer between a (repeated) start and the next start or stop."""
+
+    address: int
+    """The 7-bit address it answers to."""
+
+    def write(self, now: int, data: bytes) -> None:
+        """The controller wrote `data` after the address byte; empty for a bare address probe. May raise `Nak`."""
+
+    def read(self, now: int, count: int) -> bytes:
+        """The controller reads `count` bytes; fewer are filled up with 0xFF, as a released line reads. May raise `Nak`."""
+        return b"\xff" * count
+
+
+class UARTChip(Emulator):
+    """A chip on a serial line. `transmit` is asked before every look that the node takes at its receive buffer."""
+
+    baudrate: int = 9600
+    """The line speed the chip uses; a node that opened the line at another speed receives framing garbage."""
+
+    def receive(self, now: int, data: bytes) -> None:
+        """The node sent `data`."""
+
+    def transmit(self, now: int) -> bytes:
+        """The bytes that the chip has sent since the last call, up to `now`.
+
+        The host keeps only what the node's UART driver would: see `RX_BUFFER` in the bridge. A chip that streams
+        by itself may therefore return only its last few hundred bytes after a long jump of time.
+        """
+        return b""
+
+
+class AnalogInput(Emulator):
+    """A voltage on an ADC pin."""
+
+    def microvolts(self, now: int) -> int:
+        """The voltage at this instant, against ground."""
+        return 0
+
+
+class PulseInput(Emulator):
+    """Pulses on a counter pin."""
+
+    def count(self, now: int) -> int:
+        """Pulses since power-up; never decreases."""
+        return 0
+
+
+class Microphone(Emulator):
+    """A digital microphone on I2S."""
+
+    def samples(self, now: int, count: int) -> bytes:
+        """The next `count` words as the chip shifts them out: 32 bits each, little endian in the node's buffer."""
+        return bytes(4 * count)
+
+
+class Pin(Emulator):
+    """A pin that the node drives, such as a load switch of a sensor's supply, or an input such as a button."""
+
+    level: int = 0
+    """What the node reads back, and the last level it drove."""
+
+    def set(self, now: int, level: int) -> None:
+        """The node drove the pin to `level` (0 or 1)."""
+        self.level = level
+
+
+Part = I2CChip | UARTChip | AnalogInput | PulseInput | Microphone | Pin
+"""Anything that can be connected to a name in a board description."""
