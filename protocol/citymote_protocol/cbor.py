@@ -1,0 +1,407 @@
+"""The CBOR that this protocol is written in: a strict, deterministic subset of RFC 8949.
+
+Integers to 64 bits, byte and text strings, arrays, maps, false, true, null and a few tags; definite lengths, shortest
+heads and sorted keys only (RFC 8949, 4.2.1), no floats.  What is outside of it is refused with its own code before memory is taken for
+it: a library's defaults would let most of it pass.  The reader walks one item after the other, because every grammar
+here is known in advance; `loads` and `dumps` are for the few places where it is not.
+"""
+
+from .errors import (
+    DEPTH,
+    DUPLICATE_KEY,
+    FLOAT,
+    INDEFINITE,
+    KEY_ORDER,
+    NO_ROOM,
+    NOT_SHORTEST,
+    RANGE,
+    RESERVED,
+    SIMPLE,
+    TAG,
+    TEXT,
+    TOO_LONG,
+    TRAILING,
+    TRUNCATED,
+    TYPE,
+    EncodeError,
+    FrameError,
+)
+from .limits import MAX_BYTES, MAX_DEPTH, MAX_TEXT
+
+UINT = 0
+NINT = 1
+BYTES = 2
+TEXTS = 3
+ARRAY = 4
+MAP = 5
+TAGGED = 6
+SIMPLES = 7
+
+NULL = 0xF6
+_NAMES = ("unsigned integer", "negative integer", "byte string", "text", "array", "map", "tag", "simple value")
+
+
+class Reader:
+    """Walks over one byte string; `argument` is what the last head carried."""
+
+    def __init__(self, data, start=0):
+        self.data = data
+        self.pos = start
+        self.end = len(data)
+        self.argument = 0
+
+    def head(self):
+        """Read one head: returns the major type, leaves its number in `argument`."""
+        data = self.data
+        pos = self.pos
+        if pos >= self.end:
+            raise FrameError(TRUNCATED, "item missing at byte %d" % pos)
+        first = data[pos]
+        major = first >> 5
+        info = first & 31
+        pos += 1
+        if info < 24:
+            if major == 7 and not 20 <= info <= 22:
+                raise FrameError(SIMPLE, "simple value %d at byte %d" % (info, pos - 1))
+            self.argument = info
+            self.pos = pos
+            return major
+        if info > 27:
+            if info == 31 and (2 <= major <= 5 or major == 7):
+                raise FrameError(INDEFINITE, "at byte %d" % (pos - 1))
+            raise FrameError(RESERVED, "head %02x at byte %d" % (first, pos - 1))
+        size = 1 << (info - 24)
+        if pos + size > self.end:
+            raise FrameError(TRUNCATED, "head cut short at byte %d" % (pos - 1))
+        if major == 7:
+            if info == 24:
+                raise FrameError(SIMPLE, "two-byte simple value at byte %d" % (pos - 1))
+            raise FrameError(FLOAT, "at byte %d" % (pos - 1))
+        number = 0
+        for i in range(pos, pos + size):
+            number = number << 8 | data[i]
+        if number < 24 or (size > 1 and number >> (size << 2) == 0):
+            raise FrameError(NOT_SHORTEST, "at byte %d" % (pos - 1))
+        self.argument = number
+        self.pos = pos + size
+        return major
+
+    def peek(self):
+        """The first byte of the next item, without reading it; -1 at the end."""
+        return self.data[self.pos] if self.pos < self.end else -1
+
+    def expect(self, wanted):
+        """Read a head that must be of this major type; returns its number."""
+        start = self.pos
+        major = self.head()
+        if major != wanted:
+            self.pos = start
+            raise FrameError(TYPE, "%s instead of %s at byte %d" % (_NAMES[major], _NAMES[wanted], start))
+        return self.argument
+
+    def uint(self, most=0xFFFFFFFF):
+        number = self.expect(UINT)
+        if number > most:
+            raise FrameError(RANGE, "%d is over %d at byte %d" % (number, most, self.pos))
+        return number
+
+    def integer(self, least, most):
+        start = self.pos
+        major = self.head()
+        if major > 1:
+            raise FrameError(TYPE, "%s instead of an integer at byte %d" % (_NAMES[major], start))
+        number = -1 - self.argument if major else self.argument
+        if not least <= number <= most:
+            raise FrameError(RANGE, "%d is not in %d..%d at byte %d" % (number, least, most, start))
+        return number
+
+    def is_null(self):
+        """Read null if it comes next; says whether it did."""
+        if self.peek() == NULL:
+            self.pos += 1
+            return True
+        return False
+
+    def boolean(self):
+        start = self.pos
+        if self.head() != SIMPLES or self.argument == 22:
+            raise FrameError(TYPE, "false or true expected at byte %d" % start)
+        return self.argument == 21
+
+    def _length(self, major, most):
+        length = self.expect(major)
+        # the claim is held against the limit before it is held against the bytes: both before memory is taken
+        if length > most:
+            raise FrameError(TOO_LONG, "%d is over %d at byte %d" % (length, most, self.pos))
+        if length > self.end - self.pos:
+            raise FrameError(TRUNCATED, "%d announced at byte %d, %d left" % (length, self.pos, self.end - self.pos))
+        return length
+
+    def bytes(self, most=MAX_BYTES):
+        length = self._length(BYTES, most)
+        start = self.pos
+        self.pos = start + length
+        return bytes(self.data[start : start + length])
+
+    def text(self, most=MAX_TEXT):
+        length = self._length(TEXTS, most)
+        start = self.pos
+        self.pos = start + length
+        raw = bytes(self.data[start : start + length])
+        check_text(raw)
+        return str(raw, "utf-8")
+
+    def array(self, most):
+        """Number of items that follow; never more than bytes are left."""
+        return self._length(ARRAY, most)
+
+    def map(self, most):
+        """Number of pairs that follow; never more than half the bytes that are left."""
+        start = self.pos
+        length = self._length(MAP, most)
+        if length * 2 > self.end - self.pos:
+            raise FrameError(TRUNCATED, "%d pairs announced at byte %d" % (length, start))
+        return length
+
+    def tag(self, wanted):
+        start = self.pos
+        if self.expect(TAGGED) != wanted:
+            raise FrameError(TAG, "tag %d instead of %d at byte %d" % (self.argument, wanted, start))
+
+    def key(self, previous):
+        """The next key of a map with unsigned keys, which must be over `previous` (start with -1)."""
+        start = self.pos
+        number = self.uint(0xFFFFFFFF)
+        if number == previous:
+            raise FrameError(DUPLICATE_KEY, "key %d at byte %d" % (number, start))
+        if number < previous:
+            raise FrameError(KEY_ORDER, "key %d after %d at byte %d" % (number, previous, start))
+        return number
+
+    def item(self, depth=MAX_DEPTH):
+        """Any one item, as Python values; a map becomes a list of pairs, because node dicts have no order."""
+        start = self.pos
+        major = self.head()
+        number = self.argument
+        if major == UINT:
+            return number
+        if major == NINT:
+            return -1 - number
+        if major == SIMPLES:
+            return None if number == 22 else number == 21
+        if major == TAGGED:
+            raise FrameError(TAG, "tag %d at byte %d" % (number, start))
+        if major == BYTES or major == TEXTS:
+            self.pos = start
+            return self.bytes(self.end) if major == BYTES else self.text(self.end)
+        if depth == 0:
+            raise FrameError(DEPTH, "at byte %d" % start)
+        if number * (2 if major == MAP else 1) > self.end - self.pos:
+            raise FrameError(TRUNCATED, "%d items announced at byte %d" % (number, start))
+        if major == ARRAY:
+            return [self.item(depth - 1) for _ in range(number)]
+        pairs = []
+        last = None
+        for _ in range(number):
+            at = self.pos
+            key = self.item(depth - 1)
+            raw = bytes(self.data[at : self.pos])
+            if last is not None:
+                if raw == last:
+                    raise FrameError(DUPLICATE_KEY, "at byte %d" % at)
+                if raw < last:
+                    raise FrameError(KEY_ORDER, "at byte %d" % at)
+            last = raw
+            pairs.append((key, self.item(depth - 1)))
+        return pairs
+
+    def raw(self, depth=MAX_DEPTH):
+        """The bytes of one item, checked like every other."""
+        start = self.pos
+        self.item(depth)
+        return bytes(self.data[start : self.pos])
+
+    def finish(self):
+        if self.pos != self.end:
+            raise FrameError(TRAILING, "%d bytes after the end" % (self.end - self.pos))
+
+
+def check_text(raw):
+    """UTF-8 by RFC 3629 without control characters; spelled out, because MicroPython's own check is lenient."""
+    i = 0
+    end = len(raw)
+    while i < end:
+        c = raw[i]
+        if c < 0x80:
+            if c < 0x20 or c == 0x7F:
+                raise FrameError(TEXT, "control character")
+            i += 1
+            continue
+        if 0xC2 <= c <= 0xDF:
+            more, low, high = 1, 0x80, 0xBF
+        elif 0xE0 <= c <= 0xEF:
+            more, low, high = 2, 0xA0 if c == 0xE0 else 0x80, 0x9F if c == 0xED else 0xBF
+        elif 0xF0 <= c <= 0xF4:
+            more, low, high = 3, 0x90 if c == 0xF0 else 0x80, 0x8F if c == 0xF4 else 0xBF
+        else:
+            raise FrameError(TEXT, "not UTF-8")
+        if i + more >= end:
+            raise FrameError(TEXT, "not UTF-8")
+        if not low <= raw[i + 1] <= high:
+            raise FrameError(TEXT, "not UTF-8")
+        if c == 0xC2 and raw[i + 1] < 0xA0:
+            raise FrameError(TEXT, "control character")
+        for k in range(i + 2, i + more + 1):
+            if not 0x80 <= raw[k] <= 0xBF:
+                raise FrameError(TEXT, "not UTF-8")
+        i += more + 1
+
+
+def loads(data, depth=MAX_DEPTH):
+    """The one item that `data` is."""
+    reader = Reader(data)
+    value = reader.item(depth)
+    reader.finish()
+    return value
+
+
+def put_head(buf, pos, major, number):
+    """Write one shortest head at `pos`; returns the position behind it.  Takes no memory."""
+    major <<= 5
+    size = head_size(number)
+    if pos + size > len(buf):
+        raise EncodeError(NO_ROOM)
+    if size == 1:
+        buf[pos] = major | number
+        return pos + 1
+    if size == 2:
+        buf[pos] = major | 24
+        buf[pos + 1] = number
+        return pos + 2
+    if size == 3:
+        buf[pos] = major | 25
+        buf[pos + 1] = number >> 8
+        buf[pos + 2] = number & 255
+        return pos + 3
+    buf[pos] = major | (26 if size == 5 else 27)
+    end = pos + size
+    for i in range(end - 1, pos, -1):
+        buf[i] = number & 255
+        number >>= 8
+    return end
+
+
+def put_int(buf, pos, number):
+    """Write an integer at `pos`; returns the position behind it."""
+    if number < 0:
+        return put_head(buf, pos, NINT, -1 - number)
+    return put_head(buf, pos, UINT, number)
+
+
+def put_bytes(buf, pos, data):
+    """Copy bytes as they are; a loop, because a slice would take memory on the node."""
+    count = len(data)
+    if pos + count > len(buf):
+        raise EncodeError(NO_ROOM)
+    for i in range(count):
+        buf[pos + i] = data[i]
+    return pos + count
+
+
+def head_size(number):
+    """Bytes of a head that carries this number."""
+    if number < 24:
+        return 1
+    if number < 0x100:
+        return 2
+    if number < 0x10000:
+        return 3
+    return 5 if number <= 0xFFFFFFFF else 9
+
+
+class Writer:
+    """Builds one item in a buffer made once; what does not fit raises EncodeError(NO_ROOM)."""
+
+    def __init__(self, buf):
+        self.buf = buf
+        self.pos = 0
+
+    def head(self, major, number):
+        self.pos = put_head(self.buf, self.pos, major, number)
+
+    def integer(self, number):
+        self.pos = put_int(self.buf, self.pos, number)
+
+    def bytes(self, data):
+        self.pos = put_bytes(self.buf, put_head(self.buf, self.pos, BYTES, len(data)), data)
+
+    def text(self, string):
+        raw = string.encode()
+        self.pos = put_bytes(self.buf, put_head(self.buf, self.pos, TEXTS, len(raw)), raw)
+
+    def array(self, count):
+        self.pos = put_head(self.buf, self.pos, ARRAY, count)
+
+    def map(self, count):
+        self.pos = put_head(self.buf, self.pos, MAP, count)
+
+    def tag(self, number):
+        self.pos = put_head(self.buf, self.pos, TAGGED, number)
+
+    def null(self):
+        self.pos = put_head(self.buf, self.pos, SIMPLES, 22)
+
+    def raw(self, data):
+        self.pos = put_bytes(self.buf, self.pos, data)
+
+    def item(self, value):
+        """Any value of the kinds that `Reader.item` gives; pairs are made with `pairs`."""
+        if value is None:
+            self.null()
+        elif value is True or value is False:
+            self.head(SIMPLES, 21 if value else 20)
+        elif isinstance(value, int):
+            self.integer(value)
+        elif isinstance(value, str):
+            self.text(value)
+        elif isinstance(value, (bytes, bytearray, memoryview)):
+            self.bytes(value)
+        elif isinstance(value, Pairs):
+            self.pairs(value)
+        else:
+            self.array(len(value))
+            for each in value:
+                self.item(each)
+
+    def pairs(self, pairs):
+        """A map from (key, value) pairs in any order; sorted here by the bytes of the keys."""
+        keyed = [(dumps(key), value) for key, value in pairs]
+        keyed.sort(key=_first)
+        self.map(len(keyed))
+        for key, value in keyed:
+            self.raw(key)
+            self.item(value)
+
+    def view(self):
+        return memoryview(self.buf)[: self.pos]
+
+
+class Pairs(list):
+    """A list of (key, value) that is written as a map."""
+
+
+def _first(pair):
+    return pair[0]
+
+
+def dumps(value, size=64):
+    """The bytes of a value; for small things outside the hot path, it grows its buffer until the value fits."""
+    while True:
+        writer = Writer(bytearray(size))
+        try:
+            writer.item(value)
+            return bytes(writer.view())
+        except EncodeError as error:
+            if error.code != NO_ROOM or size > 65536:
+                raise
+        size *= 2
