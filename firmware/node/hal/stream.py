@@ -1,0 +1,157 @@
+"""A TCP or TLS connection as the links use it, the same on a board and on the virtual node.
+
+asyncio's own streams wait for the socket before each read; a TLS socket may hold bytes that the poll of the
+socket below it does not see, so this one reads first and waits only when there was nothing. `tls` is None, or a
+dict: `ca` (DER certificate of whoever signs for the server), `hostname` (when it differs from the host), `cert`
+and `key` (DER, when the server asks who we are), `insecure` (True: encrypt, but ask for no certificate).
+"""
+
+import errno
+import socket
+
+from asyncio import core
+
+
+class Stream:
+    def __init__(self, sock, expecting=None):
+        self._s = sock
+        self._expecting = expecting
+        self._awaited = 0
+
+    def expect(self, n):
+        """A reply is awaited from the peer (+1), or has come (-1): the virtual node's time stands still meanwhile."""
+        self._awaited += n
+        if self._expecting:
+            self._expecting(n)
+
+    def _nothing_awaited(self):
+        if self._awaited:
+            self.expect(-self._awaited)
+
+    async def read(self, n):
+        """Up to `n` bytes, at least one; b'' when the peer has closed."""
+        while True:
+            got = self._s.read(n)
+            if got is not None:
+                return got
+            await _Readable(self._s)
+
+    async def readinto(self, buf):
+        """Like read, into the caller's buffer; the number of bytes, 0 when the peer has closed."""
+        while True:
+            got = self._s.readinto(buf)
+            if got is not None:
+                return got
+            await _Readable(self._s)
+
+    async def readexactly(self, n):
+        """`n` bytes; EOFError when the peer closes before."""
+        got = await self.read(n) if n else b""
+        while len(got) < n:
+            more = await self.read(n - len(got))
+            if not more:
+                break
+            got += more
+        if len(got) < n:
+            raise EOFError
+        return got
+
+    async def write(self, buf):
+        """All of `buf`, into the socket's buffer."""
+        mv = memoryview(buf)
+        done = 0
+        while done < len(mv):
+            n = self._s.write(mv[done:])
+            if n:
+                done += n
+            else:
+                await _Writable(self._s)
+
+    async def drain(self):
+        """Nothing is held back here; the pause lets others run between large writes."""
+        await core.sleep_ms(0)
+
+    def close(self):
+        self._nothing_awaited()
+        self._s.close()
+
+
+class _Readable:
+    # Awaited once: the task waits in the loop's poller until the stream can be read.
+    def __init__(self, s):
+        self._s = s
+
+    def __iter__(self):
+        return self
+
+    __await__ = __iter__
+
+    def __next__(self):
+        if self._s is None:
+            raise StopIteration
+        s = self._s
+        self._s = None
+        self._queue(s)
+
+    def _queue(self, s):
+        core._io_queue.queue_read(s)
+
+
+class _Writable(_Readable):
+    def _queue(self, s):
+        core._io_queue.queue_write(s)
+
+
+def context(tls):
+    """The TLS context that the dict above describes."""
+    import tls as _tls
+
+    ctx = _tls.SSLContext(_tls.PROTOCOL_TLS_CLIENT)
+    if tls.get("insecure"):
+        ctx.verify_mode = _tls.CERT_NONE
+    else:
+        ctx.verify_mode = _tls.CERT_REQUIRED
+        ctx.load_verify_locations(tls["ca"])
+    if tls.get("cert"):
+        ctx.load_cert_chain(tls["cert"], tls["key"])
+    return ctx
+
+
+async def open_stream(host, port, tls=None, expecting=None):
+    """Connect; OSError when refused, unreachable or not who it should be. The name lookup blocks."""
+    info = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0]
+    sock = socket.socket(info[0], info[1], info[2])
+    stream = Stream(sock, expecting)
+    stream.expect(1)
+    try:
+        sock.setblocking(False)
+        try:
+            sock.connect(info[-1])
+        except OSError as e:
+            if e.errno != errno.EINPROGRESS:
+                raise
+            await _Writable(sock)
+            try:
+                sock.connect(info[-1])  # asked again, it says how the first attempt ended
+            except OSError as e:
+                if e.errno != errno.EISCONN:
+                    raise
+        if tls:
+            await _handshake(stream, sock, tls, host)
+    except BaseException:
+        stream.close()
+        raise
+    stream.expect(-1)
+    return stream
+
+
+async def _handshake(stream, sock, tls, host):
+    # An empty write drives the handshake; until it is done it says that it would block.
+    try:
+        secure = context(tls).wrap_socket(
+            sock, server_hostname=tls.get("hostname") or host, do_handshake_on_connect=False
+        )
+    except ValueError as e:
+        raise OSError(errno.EINVAL, str(e))
+    stream._s = secure
+    secure.setblocking(False)
