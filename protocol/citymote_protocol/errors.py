@@ -55,7 +55,7 @@ class ProtocolError(ValueError):
     """Something that this protocol does not allow; `code` says which."""
 
     def __init__(self, code, message=""):
-        ValueError.__init__(self, code + ": " + message if message else code)
+        super().__init__(code + ": " + message if message else code)
         self.code = code
 
 
