@@ -1,0 +1,97 @@
+"""The host's crypto provider: package `cryptography` (OpenSSL) behind the contract of `citymote_protocol.crypto`.
+
+It gives the same bytes as the pure code that the node runs, at OpenSSL's speed: AES-CCM, ECDH and key pairs come from
+there. Frames reach `cryptography` through this module alone. Secrets stay out of every message raised here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Callable, Generator
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from citymote_protocol.aesccm import TagError
+from citymote_protocol.crypto import Crypto
+from citymote_protocol.p256 import CurveError, draw_private
+
+Steps = Generator[None, None, bytes]
+
+_CURVE = ec.SECP256R1()
+
+
+def _private(private: bytes) -> ec.EllipticCurvePrivateKey:
+    if len(private) != 32:
+        raise CurveError("private_length", "a P-256 private key has 32 bytes")
+    try:
+        return ec.derive_private_key(int.from_bytes(private, "big"), _CURVE)
+    except ValueError:
+        # Not chained: what the library says about the value is none of a log's business.
+        raise CurveError("private_range", "a P-256 private key lies between 1 and the order less 1") from None
+
+
+def _compressed(public: ec.EllipticCurvePublicKey) -> bytes:
+    return public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+
+
+class HostCrypto(Crypto):
+    """OpenSSL's primitives. `random` can be replaced, so that a simulation or a vector can be made again."""
+
+    def __init__(self, random: Callable[[int], bytes] = os.urandom) -> None:
+        self.random = random
+        self.sha256 = hashlib.sha256
+
+    def hmac(self, key: bytes, *parts: bytes) -> bytes:
+        return hmac.digest(key, b"".join(parts), "sha256")
+
+    def hkdf_extract(self, salt: bytes, secret: bytes) -> bytes:
+        return hmac.digest(salt or bytes(32), secret, "sha256")
+
+    def hkdf_expand(self, prk: bytes, info: bytes, length: int) -> bytes:
+        out = block = b""
+        for i in range(1, (length + 31) // 32 + 1):
+            block = hmac.digest(prk, block + info + bytes((i,)), "sha256")
+            out += block
+        return out[:length]
+
+    def aes_block(self, key: bytes) -> Callable[[bytearray], None]:
+        # ECB of single blocks is what CCM is made of; nothing is ever encrypted in this mode itself.
+        encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
+
+        def block(buffer: bytearray) -> None:
+            buffer[:] = encryptor.update(bytes(buffer))
+
+        return block
+
+    def ccm_seal(self, key: bytes, nonce: bytes, plaintext: bytes, aad: bytes, tag: int) -> bytes:
+        return AESCCM(key, tag).encrypt(nonce, plaintext, aad)
+
+    def ccm_open(self, key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes, tag: int) -> bytes:
+        try:
+            return AESCCM(key, tag).decrypt(nonce, ciphertext, aad)
+        except InvalidTag:
+            raise TagError("the tag does not match") from None
+
+    def key_pair_steps(self) -> Generator[None, None, tuple[bytes, bytes]]:
+        private: bytes = draw_private(self.random)
+        public = yield from self.public_steps(private)
+        return private, public
+
+    def public_steps(self, private: bytes) -> Steps:
+        yield
+        return _compressed(_private(private).public_key())
+
+    def ecdh_steps(self, private: bytes, public: bytes) -> Steps:
+        yield
+        own = _private(private)
+        try:
+            point = ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, bytes(public))
+        except ValueError:
+            raise CurveError("point_off_curve", "the public key is not a point of P-256") from None
+        return own.exchange(ec.ECDH(), point)
