@@ -44,10 +44,18 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
-def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    if shared.is_shared(module_path):
-        return shared.CPythonModule.from_parent(parent, path=module_path)
-    return None
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # Says [cpython] in the name of that half, as the other half says [micropython].
+    if shared.is_shared(metafunc.definition.path):
+        metafunc.fixturenames.append("interpreter")
+        metafunc.parametrize("interpreter", ["cpython"], indirect=True)
+
+
+@pytest.fixture
+def interpreter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both interpreters run shared tests in the checkout's top folder, so that relative paths of vectors are the same."""
+    monkeypatch.chdir(TOP)
+    return str(request.param)
 
 
 def _micropython(bits: int) -> str:

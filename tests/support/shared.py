@@ -31,16 +31,6 @@ def is_shared(path: Path) -> bool:
     return path.suffix == ".py" and path.name.startswith("test_") and path.parent.name == "shared"
 
 
-class CPythonModule(pytest.Module):
-    """pytest's own module collector; only the names say which interpreter runs the function."""
-
-    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        for item in super().collect():
-            if not isinstance(item, pytest.Function):
-                raise self.CollectError(f"{item.nodeid}: shared tests are plain functions")
-            yield pytest.Function.from_parent(self, name=f"{item.name}[cpython]", callobj=item.obj, originalname=item.name)
-
-
 @dataclass(frozen=True)
 class Outcome:
     passed: bool
