@@ -8,7 +8,6 @@ and `key` (DER, when the server asks who we are), `insecure` (True: encrypt, but
 
 import errno
 import socket
-
 from asyncio import core
 
 
@@ -155,3 +154,5 @@ async def _handshake(stream, sock, tls, host):
         raise OSError(errno.EINVAL, str(e))
     stream._s = secure
     secure.setblocking(False)
+    while secure.write(b"") is None:
+        await _Readable(sock)

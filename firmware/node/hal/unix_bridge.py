@@ -5,7 +5,8 @@ carries the node's uptime, so that emulated chips live in the node's time. The h
 operations, is `citymote.testing.bridge`: the numbers here and there are held together by a test.
 
     request   op u8, handle u8, uptime ms u64, argument u32, length u32, then `length` bytes
-    reply     error u8 (an errno, 0 is none), flags u8 (1: the host's next appointment changed), 2 spare, length u32, bytes
+    reply     error u8 (an errno, 0 is none), flags u8 (1: the host's next appointment changed), 2 spare, length u32,
+              then `length` bytes
 """
 
 import errno
@@ -63,7 +64,6 @@ class Bridge:
             w.write(self._outmv[:_HEADER])
             _write_all(w, data)
         head = self._in
-        r = self._r
         self._exactly(head, 8)
         n = struct.unpack_from("<I", head, 4)[0]
         if into is None:
@@ -255,6 +255,7 @@ class Pin:
         if x is None:
             return self._call(PIN_GET, self._h)[0]
         self._call(PIN_SET, self._h, 1 if x else 0)
+        return None
 
     def on(self):
         self.value(1)

@@ -33,21 +33,21 @@ class _Flash:
     def _operate(self):
         # True: do half of it and die; counts towards the cut
         if self.dead:
-            raise PowerCut()
+            raise PowerCut
         self.operations += 1
         if self.operations != self.cut_at:
             return False
-        if self.torn:
-            return True
-        self._die()
+        if not self.torn:
+            self._die()
+        return True
 
     def _die(self):
         self.dead = True
-        raise PowerCut()
+        raise PowerCut
 
     def readblocks(self, block, buf, offset=0):
         if self.dead:
-            raise PowerCut()
+            raise PowerCut
         self._read(block * BLOCK + offset, buf)
 
     def writeblocks(self, block, buf, offset=None):
@@ -141,7 +141,7 @@ class FileFlash(_Flash):
         self.dead = True
         if self._died:
             self._died()
-        raise PowerCut()
+        raise PowerCut
 
     def blank(self):
         """True if block 0 and 1 were never programmed: neither erased nor sparse cells hold anything."""

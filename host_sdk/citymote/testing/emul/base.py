@@ -18,15 +18,15 @@ Source = Callable[[int], "float | None"]
 """A physical quantity over time: uptime in ms -> value in the registry's unit, or None when the sensor is not there."""
 
 
-class Nak(Exception):
+class Nak(Exception):  # noqa: N818 - named as data sheets name it
     """Nobody acknowledged the address or the byte; the node's driver gets OSError(ENODEV)."""
 
 
-class Timeout(Exception):
+class Timeout(Exception):  # noqa: N818
     """The chip held the clock low, or never finished; the node's driver gets OSError(ETIMEDOUT)."""
 
 
-class BusFault(Exception):
+class BusFault(Exception):  # noqa: N818
     """The wire itself is broken (a line stuck low, arbitration lost); the node's driver gets OSError(EIO)."""
 
 
@@ -47,7 +47,7 @@ class I2CChip(Emulator):
         """The controller wrote `data` after the address byte; empty for a bare address probe. May raise `Nak`."""
 
     def read(self, now: int, count: int) -> bytes:
-        """The controller reads `count` bytes; fewer are filled up with 0xFF, as a released line reads. May raise `Nak`."""
+        """The controller reads `count` bytes; what is missing reads 0xFF, as a released line does. May raise `Nak`."""
         return b"\xff" * count
 
 
@@ -63,8 +63,9 @@ class UARTChip(Emulator):
     def transmit(self, now: int) -> bytes:
         """The bytes that the chip has sent since the last call, up to `now`.
 
-        The host keeps only what the node's UART driver would: see `RX_BUFFER` in the bridge. A chip that streams
-        by itself may therefore return only its last few hundred bytes after a long jump of time.
+        The host keeps only what the node's UART driver would, the oldest 256 bytes that were not read (`RX_BUFFER`
+        in the bridge). After a long jump of time a chip that streams by itself may therefore stop after the first
+        few hundred bytes, as long as the next call continues with what it sends then.
         """
         return b""
 

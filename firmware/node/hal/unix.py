@@ -1,0 +1,241 @@
+"""The virtual node's hardware: the same names as `esp32.py`, played by the host over a bridge.
+
+Started by `citymote.testing.vm` with `--bridge=R,W` in argv and a directory of its own as working directory:
+`board.json` (what is connected to which bus), `settings.json` (the factory's settings), `config.img` and
+`store.img` (littlefs). Without a bridge, as in tests of single modules, time runs virtually all the same, files
+are found if they exist, and buses answer ENODEV.
+"""
+
+import errno
+import gc
+import hashlib
+import json
+import os
+import struct
+import sys
+
+from . import unix_bridge as wire
+from . import unix_loop
+from .stream import open_stream
+from .unix_flash import PROGRAM_SIZE, READ_SIZE, FileFlash
+
+POWER_ON = "power"
+RESET = "reset"
+WATCHDOG = "watchdog"
+
+_clock = unix_loop.clock
+_hello = {}
+_bridge = None
+_low = [1 << 30]
+_random = [None, 0]  # seed, blocks drawn
+
+
+def _start():
+    global _bridge
+    unix_loop.install()
+    for arg in sys.argv:
+        if arg.startswith("--bridge="):
+            r, w = arg[9:].split(",")
+            _bridge = wire.Bridge(int(r), int(w), _clock)
+            _hello.update(json.loads(bytes(_bridge.call(wire.HELLO)).decode()))
+            _clock.speed = _hello.get("speed", 0)
+            _clock.grace = _hello.get("grace", unix_loop.GRACE)
+            _clock.reached = _bridge.tick
+            if _hello.get("seed"):
+                _random[0] = bytes.fromhex(_hello["seed"])
+            _bridge.tick()
+
+
+def _wires():
+    if _bridge is None:
+        raise OSError(errno.ENODEV)
+    return _bridge
+
+
+def i2c(bus):
+    return wire.I2C(_wires(), bus)
+
+
+def uart(bus, baudrate):
+    return wire.UART(_wires(), bus, baudrate)
+
+
+def adc(bus):
+    return wire.ADC(_wires(), bus)
+
+
+def counter(bus):
+    return wire.Counter(_wires(), bus)
+
+
+def i2s(bus, rate):
+    return wire.I2S(_wires(), bus, rate)
+
+
+def pin(name):
+    return wire.Pin(_wires(), name)
+
+
+def uptime_ms():
+    """Milliseconds since this start of the node; does not wrap."""
+    return _clock.now
+
+
+def random(n):
+    """`n` bytes. From the seed that the host gave, so that a run can be repeated: the virtual node's only.
+
+    SHA-256 over seed and counter; the host gives every start of a node another seed. No board has this
+    generator, and a virtual node without a host asks the system.
+    """
+    if _random[0] is None:
+        return os.urandom(n)
+    out = b""
+    while len(out) < n:
+        out += hashlib.sha256(_random[0] + struct.pack("<Q", _random[1])).digest()
+        _random[1] += 1
+    return out[:n]
+
+
+async def network_time():
+    """Ask the network for the time: seconds since 2000, or OSError."""
+    return struct.unpack("<Q", _wires().call(wire.NETWORK_TIME))[0]
+
+
+def rtc(seconds=None):
+    """The clock that runs on through a reset, but not through a loss of power: s2000, or None when it was never set.
+
+    With `seconds`, set it.
+    """
+    if seconds is not None:
+        _hello["rtc"] = seconds * 1000 - _clock.now
+        if _bridge:
+            _bridge.call(wire.RTC, 0, 1, struct.pack("<Q", seconds))
+    at = _hello.get("rtc")
+    return None if at is None else (at + _clock.now) // 1000
+
+
+async def join(network):
+    """Join the network that the settings name; OSError when it cannot be joined."""
+
+
+def joined():
+    return True
+
+
+def leave():
+    """Switch the network's radio off."""
+
+
+async def connect(host, port, tls=None):
+    """A connection to a real peer, see `stream.py`. While a reply is expected, virtual time stands still."""
+    return await open_stream(host, port, tls, _clock.expect)
+
+
+def mount():
+    """Mount `/config` and `/store`; returns the names of those that were blank and had to be formatted.
+
+    A `/store` that cannot be mounted is formatted too: readings are lost then, and the node lives. A `/config` that
+    cannot be mounted raises OSError, because formatting it would make another node of this one.
+    """
+    import vfs
+
+    formatted = []
+    for name in ("config", "store"):
+        cut = _hello.get("cut") or {}
+        mine = cut.get("flash") == name
+        flash = FileFlash(
+            name + ".img", cut.get("at", 0) if mine else 0, cut.get("torn", False), _hello.get("wear", True), _power_cut
+        )
+        try:
+            if flash.blank():
+                raise OSError(errno.ENOENT)
+            fs = vfs.VfsLfs2(flash, readsize=READ_SIZE, progsize=PROGRAM_SIZE)
+        except OSError as e:
+            if name == "config" and e.errno != errno.ENOENT:
+                raise
+            vfs.VfsLfs2.mkfs(flash, readsize=READ_SIZE, progsize=PROGRAM_SIZE)
+            fs = vfs.VfsLfs2(flash, readsize=READ_SIZE, progsize=PROGRAM_SIZE)
+            formatted.append(name)
+        vfs.mount(fs, "/" + name)
+    return tuple(formatted)
+
+
+def _power_cut():
+    # Ends with a SIGKILL from the host, or with the exit of a node that has no host.
+    if _bridge:
+        _bridge.call(wire.FLASH_CUT)
+    sys.exit(3)
+
+
+def _json(path):
+    try:
+        with open(path) as f:
+            return json.load(f)
+    except OSError:
+        return {}
+
+
+def board():
+    """What is connected to this node: board.json."""
+    return _json("board.json")
+
+
+def settings():
+    """The settings that the factory gave, settings.json; the owner's are the node's own business."""
+    return _json("settings.json")
+
+
+def reset():
+    """Start again, with the power on."""
+    _exit(85, RESET)
+
+
+def _exit(code, reason):
+    if _bridge:
+        _bridge.cast(wire.EXIT, code, reason.encode())
+    sys.exit(code)
+
+
+def reset_cause():
+    """'power', 'reset', 'watchdog' or 'sleep': why the node started."""
+    return _hello.get("cause", POWER_ON)
+
+
+def watchdog(timeout_ms):
+    """Start the watchdog. Virtual time cannot hang, so that this one never bites."""
+
+
+def feed():
+    """Tell the watchdog that all is well."""
+
+
+def memory():
+    """Bytes free in the Python heap now, and the lowest that this function has seen."""
+    free = gc.mem_free()
+    if free < _low[0]:
+        _low[0] = free
+    return free, _low[0]
+
+
+def log(level, text):
+    """A line for whoever maintains this node; level 0 error, 1 warning, 2 information, 3 detail."""
+    if _bridge:
+        _bridge.call(wire.LOG, 0, level, text.encode())
+    else:
+        print(text)
+
+
+def event(name, data=None):
+    """Something that a test of the virtual node may want to know about; nothing on a board."""
+    if _bridge:
+        _bridge.call(wire.EVENT, 0, 0, name.encode() + b"\0" + json.dumps(data).encode())
+
+
+def run(coro):
+    """Run the node's main coroutine until it ends."""
+    import asyncio
+
+    return asyncio.run(coro)
+
+
+_start()
