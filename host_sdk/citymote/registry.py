@@ -1,8 +1,8 @@
 """The registry of quantities for host code: units, ranges, statistics, and what other standards call the same thing.
 
-The data is generated from protocol/quantities.toml into `_registry_data`; this module gives it types and look-ups. The node's
-smaller table is `citymote_protocol.quantities`. Quantities that this version does not know are handled by rule (SPEC, frames):
-they decode, their value is the bare integer, and their name is "quantity_<id>".
+The data is generated from protocol/quantities.toml into `_registry_data`; this module gives it types and look-ups. The
+node's smaller table is `citymote_protocol.quantities`. Quantities that this version does not know are handled by rule
+(SPEC, frames): they decode, their value is the bare integer, and their name is "quantity_<id>".
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ VERSION: int = data.VERSION
 class Quantity:
     """One entry of the registry.
 
-    `unit` is a SenML symbol where one exists, `ucum` the same unit in UCUM. A reading's value is `integer * 10 ** -decimals` in
-    that unit. `statistic` is taken over the reporting interval; `correction` is "name/version" for corrected quantities and empty
-    for raw ones; `of` names the quantity a correction or an extreme belongs to, `base` what a sound level is taken of. `oma`,
-    `fiware`, `kind` and `qudt` name the nearest OMA LwM2M resource, FIWARE attribute, QUDT quantity kind and QUDT unit.
+    `unit` is a SenML symbol where one exists, `ucum` the same unit in UCUM. A reading's value is `integer * 10 **
+    -decimals` in that unit. `statistic` is taken over the reporting interval; `correction` is "name/version" for
+    corrected quantities and empty for raw ones; `of` names the quantity a correction or an extreme belongs to, `base`
+    what a sound level is taken of. `oma`, `fiware`, `kind` and `qudt` name the nearest OMA LwM2M resource, FIWARE
+    attribute, QUDT quantity kind and QUDT unit.
     """
 
     id: int
@@ -75,8 +76,8 @@ def _tables() -> tuple[dict[int, Quantity], dict[str, Quantity]]:
 def quantity(key: int | str) -> Quantity:
     """Look a quantity up by id or name.
 
-    An unknown id gives a stand-in named "quantity_<id>" without unit or decimals, so that a newer node's readings are kept.
-    KeyError for an unknown name.
+    An unknown id gives a stand-in named "quantity_<id>" without unit or decimals, so that a newer node's readings are
+    kept. KeyError for an unknown name.
     """
     by_id, by_name = _tables()
     if isinstance(key, str):

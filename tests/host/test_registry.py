@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from citymote import registry
 from citymote_protocol import quantities as node_table
 
@@ -16,7 +17,12 @@ SOURCE = make_quantities.SOURCE.read_text("utf-8")
 
 
 def test_generated_files_are_current() -> None:
-    done = subprocess.run([sys.executable, str(ROOT / "tools" / "make_quantities.py"), "--check"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "make_quantities.py"), "--check"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -32,7 +38,7 @@ def test_sets_round_trip() -> None:
         columns = node_table.quantity_set(number)
         assert columns == tuple((member, 0) for member in members), name
         assert node_table.set_id_for(columns) == number
-        assert node_table.set_id_for(columns[:-1] + ((members[-1], 1),)) is None, "another instance is another set"
+        assert node_table.set_id_for((*columns[:-1], (members[-1], 1))) is None, "another instance is another set"
 
 
 def test_unknown_ids_have_no_resolution_and_a_stand_in() -> None:
@@ -44,7 +50,9 @@ def test_unknown_ids_have_no_resolution_and_a_stand_in() -> None:
     assert node_table.by_name("no such thing") is None
 
 
-@pytest.mark.parametrize(("value", "integer"), [(0.15, 2), (-0.15, -2), (12.04, 120), (0.05, 1), (-98.125, -981), (35.0, 350)])
+@pytest.mark.parametrize(
+    ("value", "integer"), [(0.15, 2), (-0.15, -2), (12.04, 120), (0.05, 1), (-98.125, -981), (35.0, 350)]
+)
 def test_rounding_is_half_away_from_zero(value: float, integer: int) -> None:
     assert registry.quantity("pm2_5").integer(value) == integer
 
@@ -63,7 +71,10 @@ def test_values_round_trip_at_the_resolution() -> None:
         ('statistic = "leq"', 'statistic = "average"'),
         ('correction = "operator/1"', 'correction = "operator"'),
         ('of = "wind_speed"', 'of = "wind_sped"'),
-        ('columns = ["pm2_5", "pm10", "temperature", "humidity"]', 'columns = ["pm10", "pm2_5", "temperature", "humidity"]'),
+        (
+            'columns = ["pm2_5", "pm10", "temperature", "humidity"]',
+            'columns = ["pm10", "pm2_5", "temperature", "humidity"]',
+        ),
         ('method = "Tipping', 'metod = "Tipping'),
     ],
 )
@@ -73,7 +84,10 @@ def test_a_registry_that_breaks_its_rules_is_refused(old: str, new: str) -> None
         make_quantities.load(SOURCE.replace(old, new, 1))
 
 
-@pytest.mark.parametrize(("old", "new"), [("decimals = 1", "decimals = 2"), ('unit = "lx"', 'unit = "klx"'), ('statistic = "sum"', 'statistic = "mean"')])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("decimals = 1", "decimals = 2"), ('unit = "lx"', 'unit = "klx"'), ('statistic = "sum"', 'statistic = "mean"')],
+)
 def test_what_was_published_never_changes(old: str, new: str) -> None:
     published = make_quantities.LOCK.read_text("utf-8").splitlines()[1:]
     with pytest.raises(make_quantities.RegistryError, match="published"):
