@@ -46,7 +46,7 @@ class PowerCut(Exception):  # noqa: N818 - an event, not a mistake
 
 @dataclass(slots=True)
 class Event:
-    """What the firmware said with `hal.event(name, data)`, at `now` ms of its uptime."""
+    """What the firmware said with `hal.event(name, data)`, at `now` ms of the node's story."""
 
     now: int
     name: str
@@ -131,8 +131,9 @@ class Wiring:
 class Bridge:
     """Answers one start of one virtual node, until the node's end of the pipes closes.
 
-    `hello` is what `hal/unix.py` is told (seed, speed, grace, cause, rtc, cut, wear). `wall` is the true time at
-    uptime 0 in ms since 2000, which a network time server tells; None: no time server answers.
+    `hello` is what `hal/unix.py` is told (seed, speed, grace, cause, rtc, cut, wear). `start` is the instant of this
+    start in ms of the node's story, which is the time that everything here is given in; `wall` is the time of day that a
+    network time server tells for story time 0, in ms since 2000; None: no time server answers.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Bridge:
         wiring: Wiring,
         hello: Mapping[str, Any],
         *,
+        start: int = 0,
         wall: int | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_log: Callable[[LogLine], None] | None = None,
@@ -148,7 +150,8 @@ class Bridge:
         self.hello = dict(hello)
         self.wall = wall
         self.rtc: int | None = self.hello.get("rtc")
-        self.now = 0
+        self.start = start
+        self.now = start
         self.requests = 0
         self.exit_reason: str | None = None
         self.error: BaseException | None = None
@@ -163,7 +166,7 @@ class Bridge:
         self._announce = False
 
     def at(self, now: int, action: Callable[[], None]) -> None:
-        """Run `action` when the node's uptime reaches `now` ms, before the node does anything else at that instant.
+        """Run `action` when the node's time reaches `now` ms, before the node does anything else at that instant.
 
         Called from the node's own thread (an action, a chip, an event) it is exact; from another thread the node may
         already be past `now`, and the action then runs at its next request.
@@ -174,7 +177,7 @@ class Bridge:
 
     def serve(self, requests: int, replies: int) -> None:
         """Answer requests from one file descriptor to another until the node is gone. Blocks; closes neither."""
-        read, buffer = os.read, b""
+        read, buffer, start = os.read, b"", self.start
         size, unpack = _REQUEST.size, _REQUEST.unpack_from
         pack = _REPLY.pack
         while True:
@@ -184,6 +187,7 @@ class Bridge:
                     return
                 buffer += more
             op, handle, now, argument, length = unpack(buffer)
+            now += start
             total = size + length
             while len(buffer) < total:
                 more = read(requests, 65536)
@@ -309,7 +313,7 @@ class Bridge:
             case 2:
                 with self._lock:
                     self._announce = False
-                    return _U64.pack(self._appointments[0][0]) if self._appointments else b""
+                    return _U64.pack(max(0, self._appointments[0][0] - self.start)) if self._appointments else b""
             case 3:
                 if self._on_log:
                     self._on_log(LogLine(now, argument, data.decode(errors="replace")))
@@ -324,7 +328,7 @@ class Bridge:
                     raise OSError(errno.ETIMEDOUT, "no time server answers")
                 return _U64.pack((self.wall + now) // 1000)
             case 8:
-                self.rtc = _U64.unpack(data)[0] * 1000 - now
+                self.rtc = _U64.unpack(data)[0] * 1000 - now  # s2000 in ms at story time 0
             case 9:
                 raise PowerCut
             case _:

@@ -5,9 +5,10 @@ those buses, in the host's Python, so that the node's heap holds the node and no
 from its datasheet's tables and from `Source`s, physical quantities over time; it knows nothing of drivers,
 frames or the bridge that carries its bytes (`citymote.testing.bridge`).
 
-Every method is given `now`, the node's uptime in integer milliseconds. It never runs backwards while one
-node process lives, may jump by hours, and starts again at 0 (with `power_up`) when the node is restarted.
-A chip must give the same bytes for the same sources, seed and calls: no wall clock, no global random state.
+Every method is given `now`, integer milliseconds since the virtual node's story began: for its first start that
+is its uptime. It never runs backwards, may jump by hours, and goes on over restarts of the node; `power_up` says
+that the power was off in between. A chip gives the same bytes for the same sources, seed and calls: no wall clock,
+no global random state.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Source = Callable[[int], "float | None"]
-"""A physical quantity over time: uptime in ms -> value in the registry's unit, or None when the sensor is not there."""
+"""A physical quantity over time: `now` in ms -> value in the registry's unit, or None when the sensor is not there."""
 
 
 class Nak(Exception):  # noqa: N818 - named as data sheets name it
@@ -33,8 +34,8 @@ class BusFault(Exception):  # noqa: N818
 class Emulator:
     """What all emulated parts share: they lose power together with the node, and come back as from the box."""
 
-    def power_up(self) -> None:
-        """The node was (re)started with its power off in between: forget volatile registers; `now` is 0 again."""
+    def power_up(self, now: int) -> None:
+        """The power came on at `now`: forget volatile registers, warm up, count from 0. Not called for a mere reset."""
 
 
 class I2CChip(Emulator):
