@@ -1,0 +1,96 @@
+"""citymote for developers: frames of city sensor nodes as typed readings and tables.
+
+    import citymote
+    for r in citymote.readings("day.cmcap"):
+        print(r.node, r.time, r.quantity, r.value, r.unit, r.quality)
+    table = citymote.to_arrow("day.cmcap")
+
+Importing this package loads the standard library and nothing else: names are filled in when first used, so that a
+script pays only for what it calls (tests/host/test_import.py pins it).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from citymote.capture import CaptureWriter, Source
+    from citymote.collect import Collector
+    from citymote.decode import Decoder, Frame, Keys, OnError
+    from citymote.errors import CitymoteError, FrameProblem
+    from citymote.reading import Reading
+    from citymote.registry import Quantity, quantity
+    from citymote.storage.base import Store, open_store
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "CaptureWriter",
+    "CitymoteError",
+    "Collector",
+    "Decoder",
+    "Frame",
+    "FrameProblem",
+    "Quantity",
+    "Reading",
+    "Store",
+    "__version__",
+    "open_store",
+    "quantity",
+    "readings",
+    "to_arrow",
+]
+
+_HOMES = {
+    "CaptureWriter": "capture",
+    "CitymoteError": "errors",
+    "Collector": "collect",
+    "Decoder": "decode",
+    "Frame": "decode",
+    "FrameProblem": "errors",
+    "Quantity": "registry",
+    "Reading": "reading",
+    "Store": "storage.base",
+    "open_store": "storage.base",
+    "quantity": "registry",
+}
+
+
+def readings(
+    source: Source, keys: Keys = None, on_error: OnError = "raise", node: str | None = None
+) -> Iterator[Reading]:
+    """The readings of a file, bytes, file object or iterable of frames.
+
+    `keys` is a key file's path or an `Opener`, for sealed frames. `on_error` says what happens to a frame that cannot
+    be read: "raise" (a FrameProblem), "skip", or a function that is called with the problem; `Decoder` counts and
+    keeps them.
+    """
+    from citymote.decode import Decoder
+
+    return Decoder(keys, on_error, node).readings(source)
+
+
+def to_arrow(source: Source, keys: Keys = None, on_error: OnError = "raise", node: str | None = None) -> Any:
+    """The same as a pyarrow Table (which carries no type annotations itself): node, epoch, seq, time, time_quality,
+    quantity, sensor, value, unit, quality, sealed.
+    """
+    from citymote.arrow import to_arrow as convert
+
+    return convert(source, keys, on_error, node)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'citymote' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"citymote.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

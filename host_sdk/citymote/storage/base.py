@@ -1,0 +1,132 @@
+"""What every store of readings promises, and the function that chooses one.
+
+A store takes decoded frames and keeps a frame together with its readings or not at all. The key of a frame is (node,
+store epoch, sequence): the same frame received twice is stored once, other bytes under the same key are kept aside as
+a conflict and reported, and messages that could not be decoded are kept with their reason. Which engine does it is a
+matter of the path given.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from citymote.errors import FrameProblem, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from citymote.decode import Frame
+    from citymote.reading import Reading
+
+STORED, DUPLICATE, CONFLICT = "stored", "duplicate", "conflict"
+
+
+class Kept(NamedTuple):
+    """A message that gave no readings: why, and its bytes."""
+
+    received: float | None
+    source: str
+    node: str | None
+    code: str
+    why: str
+    data: bytes
+
+
+class Conflict(NamedTuple):
+    """A frame that came under a key already taken by other bytes."""
+
+    node: str
+    epoch: int
+    seq: int
+    received: float | None
+    sealed: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a store holds, and what it has met since it was made."""
+
+    nodes: int
+    frames: int
+    readings: int  # absent ones included
+    absent: int
+    duplicates: int
+    conflicts: int
+    aside: int
+    aside_by_code: dict[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which readings: every member narrows, `since` is inclusive, `until` exclusive."""
+
+    nodes: tuple[str, ...] = ()
+    quantities: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class Store(ABC):
+    """A place for frames and readings that survives being killed at any instant."""
+
+    @abstractmethod
+    def add(
+        self, frames: Iterable[Frame], problems: Iterable[tuple[FrameProblem, bytes, float | None]] = ()
+    ) -> list[str]:
+        """Keep frames, and messages that gave none, in one transaction.
+
+        Returns `stored`, `duplicate` or `conflict` for each frame, in order; when it has returned, they are on disk.
+        """
+
+    @abstractmethod
+    def counts(self) -> Counts:
+        """How much is in the store."""
+
+    @abstractmethod
+    def iter_readings(self, query: Query | None = None) -> Iterator[Reading]:
+        """Readings by frame as stored: by node, then store epoch and sequence, then time."""
+
+    @abstractmethod
+    def iter_frames(self) -> Iterator[Frame]:
+        """Every frame that is stored, as received."""
+
+    @abstractmethod
+    def conflicts(self) -> Iterator[Conflict]:
+        """Frames that came under a key already taken."""
+
+    @abstractmethod
+    def aside(self) -> Iterator[Kept]:
+        """Messages that gave no readings."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish and let go of the files."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_store(place: str | os.PathLike[str], create: bool = True) -> Store:
+    """The store at a path: `parquet:DIR` or a folder is Parquet by day, anything else one SQLite file."""
+    text = os.fspath(place)
+    if text.startswith("parquet:") or Path(text).is_dir():
+        from citymote.storage.parquet import ParquetStore
+
+        return ParquetStore(Path(text.removeprefix("parquet:")), create=create)
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme == "sqlite":
+        text = rest
+    elif colon and "/" not in scheme and "\\" not in scheme and len(scheme) > 1:
+        raise UsageError(f"no store is called {scheme}:", "", "Use a file (SQLite), sqlite:FILE or parquet:FOLDER.")
+    from citymote.storage.sqlite import SqliteStore
+
+    return SqliteStore(Path(text), create=create)

@@ -1,0 +1,157 @@
+"""The default store: one SQLite file that any tool can query.
+
+A reading's row hangs on its frame, clustered by (frame, quantity, sensor, row), about 18 bytes, and written in the
+order in which frames arrive, so that inserting stays an append for ever. Values are the wire's integers; the view
+`readings` gives them as people read them (node, time, quantity, value, unit, quality ...), and the small tables
+beside it make the file readable without this program.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from citymote.errors import UsageError
+from citymote.reading import Reading, moment, s2000, time_quality_name
+from citymote.registry import quantities, quantity
+from citymote.storage.base import Query
+from citymote.storage.ledger import LedgerStore
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from citymote.decode import Frame, Sample
+
+_SCHEMA = """
+CREATE TABLE quantities (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, unit TEXT NOT NULL, scale INTEGER NOT NULL, statistic TEXT NOT NULL
+);
+CREATE TABLE qualities (code INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE samples (
+  frame INTEGER NOT NULL REFERENCES frames(id),
+  quantity INTEGER NOT NULL,
+  sensor INTEGER NOT NULL,
+  row INTEGER NOT NULL,       -- position in the frame
+  time INTEGER NOT NULL,      -- seconds since 2000
+  value INTEGER,              -- in units of the registry's resolution; null where absent
+  quality INTEGER NOT NULL,
+  PRIMARY KEY (frame, quantity, sensor, row)
+) WITHOUT ROWID;
+CREATE VIEW readings AS
+  SELECT n.node AS node, f.epoch AS epoch, f.seq AS seq,
+    strftime('%Y-%m-%dT%H:%M:%SZ', s.time + 946684800, 'unixepoch') AS time,
+    coalesce(c.name, 'clock_' || f.clock) AS time_quality,
+    coalesce(q.name, 'quantity_' || s.quantity) AS quantity,
+    s.sensor AS sensor,
+    s.value * 1.0 / coalesce(q.scale, 1) AS value,
+    coalesce(q.unit, '') AS unit,
+    coalesce(u.name, 'quality_' || s.quality) AS quality,
+    f.sealed AS sealed
+  FROM samples s
+    JOIN frames f ON f.id = s.frame
+    JOIN nodes n ON n.id = f.node
+    LEFT JOIN clocks c ON c.code = f.clock
+    LEFT JOIN quantities q ON q.id = s.quantity
+    LEFT JOIN qualities u ON u.code = s.quality;
+"""
+
+
+class SqliteStore(LedgerStore):
+    """Frames and readings in one file."""
+
+    def __init__(self, path: Path, create: bool = True) -> None:
+        super().__init__(path, create, _SCHEMA)
+
+    def _fill(self, db: sqlite3.Connection) -> None:
+        # The registry is append-only: a newer program adds rows, and never changes one.
+        from citymote.decode import QUALITY_NAMES
+
+        rows = [(q.id, q.name, q.unit, 10**q.decimals, q.statistic) for q in quantities()]
+        db.executemany("INSERT OR IGNORE INTO quantities VALUES (?, ?, ?, ?, ?)", rows)
+        db.executemany("INSERT OR IGNORE INTO qualities VALUES (?, ?)", QUALITY_NAMES.items())
+
+    def _keep(self, db: sqlite3.Connection, kept: list[tuple[int, Frame, list[Sample]]]) -> None:
+        rows: list[tuple[int, int, int, int, int, int | None, int]] = []
+        for number, _, samples in kept:
+            column: tuple[int, int] | None = None
+            row = 0
+            for time, _, what, instance, value, quality in samples:
+                # Samples come column by column: a row's number starts again with each.
+                row = row + 1 if column == (what, instance) else 0
+                column = (what, instance)
+                rows.append((number, what, instance, row, time, value, quality))
+        db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def iter_readings(self, query: Query | None = None) -> Iterator[Reading]:
+        from citymote.decode import quality_name
+
+        frames, samples, arguments, wanted = _conditions(query or Query())
+        outer = (
+            "SELECT f.id, n.node, f.epoch, f.seq, f.clock, f.sealed FROM frames f JOIN nodes n ON n.id = f.node "
+            f"WHERE f.readings > 0 {frames} ORDER BY f.node, f.epoch, f.seq"
+        )
+        inner = (
+            "SELECT time, quantity, sensor, value, quality FROM samples "
+            f"WHERE frame = ? {samples} ORDER BY row, quantity, sensor"
+        )
+        for number, node, epoch, seq, clock, sealed in self._db.execute(outer, arguments):
+            how = time_quality_name(clock)
+            for time, what, sensor, integer, quality in self._db.execute(inner, (number, *wanted)):
+                entry = quantity(what)
+                value = None if integer is None else entry.value(integer)
+                moment_ = moment(time)
+                yield Reading(
+                    node,
+                    seq,
+                    epoch,
+                    moment_,
+                    how,
+                    entry.name,
+                    sensor,
+                    value,
+                    entry.unit,
+                    quality_name(quality),
+                    bool(sealed),
+                )
+
+
+def _conditions(query: Query) -> tuple[str, str, tuple[object, ...], tuple[object, ...]]:
+    """SQL for the frames and for the samples of a query, and the arguments of each."""
+    frames, samples = "", ""
+    frame_arguments: list[object] = []
+    sample_arguments: list[object] = []
+    if query.nodes:
+        frames += f" AND n.node IN ({','.join('?' * len(query.nodes))})"
+        frame_arguments += query.nodes
+    if query.quantities:
+        ids = [quantity_id(name) for name in query.quantities]
+        samples += f" AND quantity IN ({','.join('?' * len(ids))})"
+        sample_arguments += ids
+    if query.since is not None:
+        # Readings are at whole seconds: a bound inside a second moves to the next one.
+        since = s2000(query.since) + (1 if query.since.microsecond else 0)
+        frames += " AND f.last >= ?"
+        samples += " AND time >= ?"
+        frame_arguments.append(since)
+        sample_arguments.append(since)
+    if query.until is not None:
+        until = s2000(query.until) + (1 if query.until.microsecond else 0)
+        frames += " AND f.first < ?"
+        samples += " AND time < ?"
+        frame_arguments.append(until)
+        sample_arguments.append(until)
+    return frames, samples, tuple(frame_arguments), tuple(sample_arguments)
+
+
+def quantity_id(name: str) -> int:
+    """The id behind a quantity's name, the stand-in names of unknown ones included."""
+    prefix, _, number = name.rpartition("_")
+    if prefix == "quantity" and number.isdecimal():
+        return int(number)
+    try:
+        return quantity(name).id
+    except KeyError:
+        raise UsageError(
+            f"no quantity is called {name!r}", "", "See protocol/spec/2-quantities.md for the names."
+        ) from None

@@ -1,0 +1,254 @@
+"""Frames from an MQTT broker, at least once: the one module that knows the MQTT client library.
+
+The subscription lives in a persistent session under a fixed client id, with QoS 1 and acknowledgement by hand: the
+broker keeps every frame until `ack`, and the caller acknowledges only what its store has committed. Reconnecting goes
+on for ever; what a caller must do something about (wrong password, no permission, another client under our id) is
+raised. paho-mqtt 2 does the protocol (MQTT 3.1.1, OASIS standard); its network runs in its own thread, messages wait
+here in a bounded queue.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import unquote, urlsplit
+
+from citymote.errors import BrokerError, UsageError, need
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from paho.mqtt.client import Client, MQTTMessage
+
+PASSWORD_VARIABLE = "CITYMOTE_MQTT_PASSWORD"
+FRAMES_TOPIC = "citymote/+/frames"
+# Messages that wait here unacknowledged. A broker sends no more than its own window (Mosquitto: 20 by default), so
+# this bounds memory only against one that has no window: 64 Ki frames of a few hundred bytes are some tens of
+# megabytes.
+QUEUE = 65536
+KEEPALIVE = 30
+# Connections that last less than this many seconds, several in a row, are no accident: another client uses our id.
+SHORT = 20.0
+
+
+class Incoming(NamedTuple):
+    """One message as it came; `token` is what `ack` needs."""
+
+    topic: str
+    payload: bytes
+    received: float
+    token: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a broker is and who we are there. The password is not part of it: it comes from elsewhere."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str | None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{self.user + '@' if self.user else ''}{host}:{self.port}"
+
+
+def parse_url(url: str) -> Address:
+    """`mqtt[s]://[user@]host[:port]`; a password in it is refused, because every process list would show it."""
+    hint = "Write mqtt://host, mqtts://user@host:8883."
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError("this is no broker URL", str(error), hint) from None
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+        shown = url if "@" not in url else url.split("://", maxsplit=1)[0] + "://..."
+        raise UsageError(f"{shown} is no broker URL", "", hint)
+    if parts.password is not None:
+        what = "the broker URL carries a password"
+        raise UsageError(
+            what, "others can read it there", f"Leave it out and set {PASSWORD_VARIABLE}, or give a password file."
+        )
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise UsageError(f"the broker URL ends in {parts.path!r}", "a broker has no path", hint)
+    tls = parts.scheme == "mqtts"
+    user = unquote(parts.username) if parts.username else None
+    return Address(parts.hostname, port or (8883 if tls else 1883), tls, user)
+
+
+def _silent(_: str) -> None:
+    """What happens to news nobody asked for."""
+
+
+class Subscriber:
+    """A durable subscription: `take` gives what has come, `ack` lets the broker forget it."""
+
+    def __init__(
+        self,
+        url: str,
+        topic: str = FRAMES_TOPIC,
+        client_id: str = "citymote-collector",
+        password: str | None = None,
+        ca_file: str | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        need("paho.mqtt.client", "mqtt", "receiving from a broker")
+        from paho.mqtt.client import Client, MQTTv311
+        from paho.mqtt.enums import CallbackAPIVersion
+
+        self.address = parse_url(url)
+        self.topic = topic
+        self.client_id = client_id
+        self.connected = False
+        self._log = log or _silent
+        self._queue: queue.Queue[Incoming] = queue.Queue(QUEUE)
+        self._generation = 0
+        self._lock = threading.Lock()
+        self._fatal: BrokerError | None = None
+        self._subscribed = threading.Event()
+        self._since = 0.0
+        self._short = 0
+        self._down_since: float | None = None
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=False,
+            protocol=MQTTv311,
+            reconnect_on_failure=True,
+            manual_ack=True,
+        )
+        if self.address.user is not None:
+            client.username_pw_set(
+                self.address.user, password if password is not None else os.environ.get(PASSWORD_VARIABLE)
+            )
+        if self.address.tls:
+            try:
+                context = ssl.create_default_context(cafile=ca_file)
+            except OSError as error:
+                raise UsageError(f"cannot use the CA file {ca_file}", str(error)) from error
+            cast("Any", client).tls_set_context(context)
+        elif ca_file is not None:
+            raise UsageError("a CA file makes sense with mqtts:// only", "", "Change the URL to mqtts://.")
+        client.reconnect_delay_set(1, 30)
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        self._client: Client = client
+
+    def start(self) -> None:
+        """Begin connecting, in the background."""
+        self._client.connect_async(self.address.host, self.address.port, KEEPALIVE)
+        self._client.loop_start()
+
+    def wait(self, timeout: float) -> bool:
+        """True once the subscription stands; raises what would never get better by itself."""
+        end = time.monotonic() + timeout
+        while not self._subscribed.is_set():
+            self._check()
+            if time.monotonic() >= end:
+                return False
+            self._subscribed.wait(0.05)
+        return True
+
+    def take(self, timeout: float, most: int = 1000) -> list[Incoming]:
+        """What has come, oldest first: waits up to `timeout` seconds for the first message, for no further one."""
+        taken: list[Incoming] = []
+        try:
+            taken.append(self._queue.get(timeout=timeout))
+            while len(taken) < most:
+                taken.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        if not taken:
+            self._check()
+        return taken
+
+    def ack(self, messages: Sequence[Incoming]) -> None:
+        """Tell the broker that these are safe. For a connection that is gone this does nothing: the broker sends
+        again.
+        """
+        for message in messages:
+            generation, mid = message.token
+            # The lock keeps a reconnection from slipping between the check and the send: packet numbers start anew
+            # with it.
+            with self._lock:
+                if generation == self._generation and mid:
+                    self._client.ack(mid, 1)
+
+    def stop(self) -> None:
+        """Disconnect in an orderly way; what is unacknowledged stays with the broker."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _check(self) -> None:
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _on_connect(self, client: Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._refused(str(reason))
+            return
+        with self._lock:
+            self._generation += 1
+        self.connected = True
+        self._since = time.monotonic()
+        if self._down_since is not None:
+            self._log(f"connected to {self.address} again after {time.monotonic() - self._down_since:.0f} s")
+        else:
+            self._log(f"connected to {self.address}, session {'resumed' if flags.session_present else 'new'}")
+        self._down_since = None
+        # Also on a resumed session: the broker may have kept the session and another program changed the subscription.
+        client.subscribe(self.topic, qos=1)
+
+    def _refused(self, reason: str) -> None:
+        text = reason.lower()
+        if "unavailable" in text or "busy" in text:
+            self._log(f"{self.address} refuses for now ({reason}); trying again")
+            return
+        if "identifier" in text:
+            next_ = "Choose another --client-id."
+        elif "protocol" in text:
+            next_ = "Use a broker that speaks MQTT 3.1.1."
+        else:
+            next_ = f"Check the user in the URL and the password in {PASSWORD_VARIABLE}, and the broker's access list."
+        self._fatal = BrokerError(f"{self.address} refuses the connection", reason, next_)
+
+    def _on_connect_fail(self, _client: Client, _data: Any) -> None:
+        if self._down_since is None:
+            self._down_since = time.monotonic()
+            self._log(f"cannot reach {self.address}; trying again until it answers")
+
+    def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        with self._lock:
+            self._generation += 1
+        was_connected, self.connected = self.connected, False
+        if not was_connected or not reason.is_failure:
+            return
+        now = time.monotonic()
+        self._down_since = now
+        self._short = self._short + 1 if now - self._since < SHORT else 0
+        hint = ""
+        if self._short >= 3:
+            hint = f"; is another program connected as {self.client_id!r}? Two programs need two client ids"
+        self._log(f"lost {self.address} ({reason}); trying again until it answers{hint}")
+
+    def _on_subscribe(self, _client: Client, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            why = f"the broker does not allow reading {self.topic}"
+            self._fatal = BrokerError(
+                f"{self.address} refuses the subscription", why, "Check the broker's access list."
+            )
+            return
+        self._subscribed.set()
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        mid = message.mid if message.qos else 0
+        self._queue.put(Incoming(message.topic, bytes(message.payload), time.time(), (self._generation, mid)))
