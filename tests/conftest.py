@@ -11,11 +11,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from tests.support import shared, vm
+
 import aptget
 import get_mosquitto
-import pytest
-
-from tests.support import shared, vm
 
 TOP = Path(__file__).resolve().parent.parent
 pytest_plugins = ["pytester"]
@@ -53,7 +53,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def interpreter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both interpreters run shared tests in the checkout's top folder, so that relative paths of vectors are the same."""
+    """Both interpreters run shared tests in the top folder, so that relative paths of vectors are the same."""
     monkeypatch.chdir(TOP)
     return str(request.param)
 
@@ -73,13 +73,13 @@ def micropython64() -> str:
 
 @pytest.fixture(scope="session")
 def micropython32() -> str:
-    """Path of the 32-bit MicroPython unix port; skips where the machine cannot have one. `run_vm` falls back instead."""
+    """Path of the 32-bit MicroPython unix port; skips where the machine has none (`run_vm` falls back instead)."""
     return _micropython(32)
 
 
 @pytest.fixture(scope="session")
 def run_vm() -> Callable[..., vm.Result]:
-    """`run_vm(code_or_path, *arguments, heap="100k", arch=32, path=None, cwd=None, timeout=60)`: see tests/support/vm.py."""
+    """`run_vm(code_or_path, *arguments, heap="100k", arch=32, path=None, cwd=None, timeout=60)`: vm.run."""
     try:
         vm.best(32)
     except aptget.Unavailable as error:

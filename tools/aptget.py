@@ -18,7 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def cache_folder() -> Path:
 
 def parse_list(text: str) -> list[Source]:
     """The `deb` lines of a one-line-style sources.list (sources.list(5))."""
-    found = []
+    found: list[Source] = []
     for line in text.splitlines():
         line = line.split("#", 1)[0].strip()
         match = re.match(r"deb\s+(?:\[[^\]]*\]\s*)?(.*)$", line)
@@ -86,7 +86,7 @@ def parse_list(text: str) -> list[Source]:
 
 def parse_deb822(text: str) -> list[Source]:
     """The enabled `deb` stanzas of a deb822-style .sources file (sources.list(5))."""
-    found = []
+    found: list[Source] = []
     for stanza in re.split(r"\n[ \t]*\n", "\n".join(line for line in text.splitlines() if not line.startswith("#"))):
         fields: dict[str, str] = {}
         last = ""
@@ -137,7 +137,9 @@ def debian_mirrors(sources: Iterable[Source] | None = None) -> list[str]:
     named = os.environ.get("DEBIAN_MIRROR", "").strip()
     if named:
         return [named]
-    candidates = [source.uri for source in (configured_sources() if sources is None else sources) if source.looks_like_debian]
+    candidates = [
+        source.uri for source in (configured_sources() if sources is None else sources) if source.looks_like_debian
+    ]
     # A vendor's repository may use Debian's suite names as well, so those that are called debian come first.
     ranked = sorted(dict.fromkeys(candidates), key=lambda uri: not re.search(r"/debian/?$|mirrors/debian\.list$", uri))
     return ranked[:4]
@@ -155,7 +157,12 @@ def system() -> tuple[str, str]:
 
 def machine_architecture(bits: int = 64) -> str:
     """Debian's name for this machine's own architecture, or for the 32-bit one that it can usually run as well."""
-    names = {"x86_64": ("amd64", "i386"), "amd64": ("amd64", "i386"), "aarch64": ("arm64", "armhf"), "arm64": ("arm64", "armhf")}
+    names = {
+        "x86_64": ("amd64", "i386"),
+        "amd64": ("amd64", "i386"),
+        "aarch64": ("arm64", "armhf"),
+        "arm64": ("arm64", "armhf"),
+    }
     try:
         return names[platform.machine().lower()][0 if bits == 64 else 1]
     except KeyError:
@@ -220,7 +227,9 @@ class Apt:
             raise Unavailable(f"apt-get {arguments[0]} did not finish in 15 minutes") from None
         complaints = re.findall(r"^(?:E|Err|W): ?(.*)$", done.stderr, re.MULTILINE)
         # `update` ends with 0 although a mirror could not be read: then only the warning tells.
-        if done.returncode or (arguments[0] == "update" and re.search(r"Failed to fetch|not signed|NO_PUBKEY", done.stderr)):
+        if done.returncode or (
+            arguments[0] == "update" and re.search(r"Failed to fetch|not signed|NO_PUBKEY", done.stderr)
+        ):
             raise Unavailable(complaints[0] if complaints else f"apt-get {arguments[0]} ended with {done.returncode}")
         return done.stdout
 
@@ -242,7 +251,9 @@ class Apt:
         debs.mkdir()
         self.run("download", *packages, cwd=debs)
         for deb in sorted(debs.glob("*.deb")):
-            done = subprocess.run(["dpkg-deb", "-x", deb, root], capture_output=True, text=True, timeout=300, check=False)
+            done = subprocess.run(
+                ["dpkg-deb", "-x", deb, root], capture_output=True, text=True, timeout=300, check=False
+            )
             if done.returncode:
                 raise Unavailable(f"{deb.name} cannot be unpacked: {done.stderr.strip()}")
         shutil.rmtree(debs)
@@ -263,7 +274,7 @@ def machine_acquire_settings() -> list[str]:
 
 
 def keyring(work: Path) -> Path:
-    """Debian's archive keys: this machine's, `$DEBIAN_KEYRING`, or from this machine's own archive (Ubuntu has them)."""
+    """Debian's archive keys: `$DEBIAN_KEYRING`, this machine's, or out of this machine's own archive (as on Ubuntu)."""
     named = os.environ.get("DEBIAN_KEYRING")
     if named:
         if not Path(named).is_file():
@@ -304,7 +315,7 @@ def debian(work: Path, arch: str, suite: str = SUITE) -> Apt:
     if not mirrors:
         raise Unavailable("this machine's apt names no Debian mirror; set DEBIAN_MIRROR to one")
     keys = keyring(work)
-    reasons = []
+    reasons: list[str] = []
     for mirror in mirrors:
         folder = work / f"apt-{suite}-{arch}"
         apt = Apt(folder, arch, f"deb [arch={arch} signed-by={keys}] {mirror} {suite} main\n")
@@ -322,7 +333,7 @@ def _without_password(uri: str) -> str:
     return re.sub(r"//[^/@]*@", "//", uri)
 
 
-# --- programs run where they were unpacked -----------------------------------------------------------------------------
+# --- programs run where they were unpacked ---------------------------------------------------------------------------
 
 
 def install_programs(apt: Apt, packages: Iterable[str], programs: dict[str, str], destination: Path) -> None:
@@ -340,7 +351,13 @@ def install_programs(apt: Apt, packages: Iterable[str], programs: dict[str, str]
     if not loaders:
         raise Unavailable(f"the packages for {apt.arch} came without a dynamic loader")
     loader = loaders[0].relative_to(scratch)
-    folders = sorted({path.parent.relative_to(scratch) for path in root.rglob("lib*.so*") if path.parent.name.endswith(("-gnu", "-gnueabihf"))})
+    folders = sorted(
+        {
+            path.parent.relative_to(scratch)
+            for path in root.rglob("lib*.so*")
+            if path.parent.name.endswith(("-gnu", "-gnueabihf"))
+        }
+    )
     library_path = ":".join(f"$here/{folder}" for folder in folders)
     (scratch / "bin").mkdir()
     for name, inside in programs.items():
@@ -348,7 +365,8 @@ def install_programs(apt: Apt, packages: Iterable[str], programs: dict[str, str]
             raise Unavailable(f"the packages for {apt.arch} came without {inside}")
         starter = scratch / "bin" / name
         starter.write_text(
-            f'#!/bin/sh\nhere=${{0%/*}}/..\nexec "$here/{loader}" --library-path "{library_path}" "$here/root/{inside}" "$@"\n'
+            "#!/bin/sh\nhere=${0%/*}/..\n"
+            f'exec "$here/{loader}" --library-path "{library_path}" "$here/root/{inside}" "$@"\n'
         )
         starter.chmod(0o755)
     for spare in ("usr/share", *(f"{folder.relative_to('root')}/gconv" for folder in folders)):
@@ -358,7 +376,7 @@ def install_programs(apt: Apt, packages: Iterable[str], programs: dict[str, str]
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Generator[None]:
     """One process at a time sets up what lies in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
@@ -370,7 +388,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def remembered_failure(folder: Path, name: str) -> str | None:
-    """Why an earlier attempt failed under the same settings; asking a mirror again at every start would take seconds."""
+    """Why an earlier attempt failed under the same settings; asking a mirror at every start would take seconds."""
     try:
         key, _, reason = (folder / f"{name}.unavailable").read_text().partition("\n")
     except OSError:

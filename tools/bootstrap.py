@@ -9,8 +9,8 @@ Runtimes and brokers are left to get_micropython.py and get_mosquitto.py.
 
 import sys
 
-if sys.version_info < (3, 11):
-    sys.exit(f"bootstrap: Python 3.11 or later is needed, this is {sys.version.split()[0]}; make PYTHON=python3.12 names another")
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit(f"bootstrap: Python 3.11 or later is needed, not {sys.version.split()[0]}; name one with make PYTHON=...")
 
 import argparse
 import hashlib
@@ -36,7 +36,12 @@ class SetupError(Exception):
 def wanted_stamp(python: str) -> str:
     """What the environment depends on, as one hash: the requirements, the interpreter, the place, and this script."""
     hashed = hashlib.sha256()
-    for part in ((TOP / "pyproject.toml").read_bytes(), Path(__file__).read_bytes(), python.encode(), str(TOP).encode()):
+    for part in (
+        (TOP / "pyproject.toml").read_bytes(),
+        Path(__file__).read_bytes(),
+        python.encode(),
+        str(TOP).encode(),
+    ):
         hashed.update(len(part).to_bytes(8, "big") + part)
     return hashed.hexdigest()
 
@@ -76,7 +81,12 @@ def make_venv(without_ensurepip: bool) -> None:
 
 def has_pip() -> bool:
     try:
-        return subprocess.run([VENV / "bin" / "python", "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(
+                [VENV / "bin" / "python", "-m", "pip", "--version"], capture_output=True, check=False
+            ).returncode
+            == 0
+        )
     except OSError:
         return False
 
@@ -100,8 +110,8 @@ def pip_wheel() -> Path:
 
 def install_pip(wheel: Path) -> None:
     """Let pip install itself out of its wheel, which is how ensurepip does it."""
-    code = f"import sys, runpy; sys.path.insert(0, {str(wheel)!r}); sys.argv[1:] = ['install', '-q', '--no-index', {str(wheel)!r}]; runpy.run_module('pip', run_name='__main__')"
-    run([VENV / "bin" / "python", "-c", code], "installing pip into .venv")
+    code = "import runpy, sys; sys.path.insert(0, sys.argv[-1]); runpy.run_module('pip', run_name='__main__')"
+    run([VENV / "bin" / "python", "-c", code, "install", "-q", "--no-index", wheel], "installing pip into .venv")
 
 
 def install(extras: str) -> None:

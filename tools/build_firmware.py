@@ -23,7 +23,7 @@ def main() -> int:
         except BuildError as error:
             print(f"build_firmware: {error}", file=sys.stderr)
             return 1
-        files = [path for path in folder.rglob("*.mpy")]
+        files = list(folder.rglob("*.mpy"))
         print(f"{arch}: {len(files)} modules, {sum(path.stat().st_size for path in files)} bytes in {folder}")
     return 0
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import aptget
 
 OLDEST = (1, 25)
-_PROBE = "import sys; print(sys.implementation.name, sys.implementation.version[0], sys.implementation.version[1], 64 if sys.maxsize > 1 << 32 else 32)"
+_PROBE = "import sys; i = sys.implementation; print(i.name, *i.version[:2], 64 if sys.maxsize > 1 << 32 else 32)"
 
 
 def variable(bits: int) -> str:
@@ -76,7 +76,9 @@ def provide(bits: int = 64, *, quiet: bool = True, fetch: bool = True) -> Path:
     if not fetch:
         raise aptget.Unavailable(f"no {bits}-bit MicroPython is set up; run tools/get_micropython.py")
     if sys.platform != "linux":
-        raise aptget.Unavailable("no package of MicroPython is known for this system; build the unix port and set MICROPYTHON")
+        raise aptget.Unavailable(
+            "no package of MicroPython is known for this system; build the unix port and set MICROPYTHON"
+        )
     with aptget.locked(cache):
         if not binary.exists():
             _fetch(cache, arch, bits, destination, quiet)

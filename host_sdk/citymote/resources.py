@@ -64,7 +64,7 @@ def tool(name: str) -> Path:
 
 
 def cache() -> Path:
-    """Where built and downloaded things are kept: $CITYMOTE_CACHE, else build/ of the checkout, else the user's cache."""
+    """Where built and downloaded things are kept: $CITYMOTE_CACHE, else the checkout's build/cache, else the user's."""
     named = os.environ.get("CITYMOTE_CACHE")
     if named:
         return Path(named)

@@ -13,7 +13,7 @@ def main(module, *names):
         print(MARK + "begin " + name)
         try:
             getattr(tests, name)()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             sys.print_exception(error, sys.stdout)
             print(MARK + "failed")
         else:

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import aptget
 import pytest
-
-from citymote.factory.build import BuildError, compile_tree
 from tests.support import vm
+
+import aptget
+from citymote.factory.build import BuildError, compile_tree
 
 _RUNNER = Path(__file__).with_name("run_shared.py")
 # A line of the runner starts so; what a test prints itself stays apart.

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import aptget
 import get_micropython
-
 from citymote.factory.build import build
 
 TOP = Path(__file__).resolve().parent.parent.parent
@@ -45,7 +44,9 @@ class Result:
 
     def checked(self) -> Result:
         """This result, or an AssertionError with the VM's last words."""
-        assert self.returncode == 0, f"the VM ended with {self.returncode}:\n{self.stdout[-2000:]}\n{self.stderr[-4000:]}"
+        assert self.returncode == 0, (
+            f"the VM ended with {self.returncode}:\n{self.stdout[-2000:]}\n{self.stderr[-4000:]}"
+        )
         return self
 
 
