@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from citymote_protocol.aesccm import TagError
 from citymote_protocol.crypto import Crypto
-from citymote_protocol.p256 import CurveError, draw_private
+from citymote_protocol.p256 import CurveError
 
 Steps = Generator[None, None, bytes]
 
@@ -79,9 +79,15 @@ class HostCrypto(Crypto):
             raise TagError("the tag does not match") from None
 
     def key_pair_steps(self) -> Generator[None, None, tuple[bytes, bytes]]:
-        private: bytes = draw_private(self.random)
-        public = yield from self.public_steps(private)
-        return private, public
+        for _ in range(16):
+            private = self.random(32)
+            try:
+                public = yield from self.public_steps(private)
+            except CurveError:
+                continue  # out of range, once in 2^32 draws
+            if len(set(private)) > 1:
+                return private, public
+        raise CurveError("no_entropy", "the random source gives no usable key")
 
     def public_steps(self, private: bytes) -> Steps:
         yield
