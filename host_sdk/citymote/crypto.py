@@ -36,6 +36,13 @@ def _private(private: bytes) -> ec.EllipticCurvePrivateKey:
         raise CurveError("private_range", "a P-256 private key lies between 1 and the order less 1") from None
 
 
+def _point(public: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, bytes(public))
+    except ValueError:
+        raise CurveError("point_off_curve", "the public key is not a point of P-256") from None
+
+
 def _compressed(public: ec.EllipticCurvePublicKey) -> bytes:
     return public.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 
@@ -95,9 +102,8 @@ class HostCrypto(Crypto):
 
     def ecdh_steps(self, private: bytes, public: bytes) -> Steps:
         yield
-        own = _private(private)
-        try:
-            point = ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, bytes(public))
-        except ValueError:
-            raise CurveError("point_off_curve", "the public key is not a point of P-256") from None
-        return own.exchange(ec.ECDH(), point)
+        return _private(private).exchange(ec.ECDH(), _point(public))
+
+    def compressed(self, public: bytes) -> bytes:
+        """A public key in its compressed form, known to be on the curve; CurveError otherwise."""
+        return _compressed(_point(public))
