@@ -39,7 +39,7 @@ _REPLY = struct.Struct("<BBxxI")
 _U64 = struct.Struct("<Q")
 
 
-class PowerCut(Exception):  # noqa: N818 - an event, not a mistake
+class PowerCut(Exception):
     """The node's power failed in the middle of an operation on its flash; it must be killed unanswered."""
 
 
@@ -132,8 +132,8 @@ class Bridge:
     """Answers one start of one virtual node, until the node's end of the pipes closes.
 
     `hello` is what `hal/unix.py` is told (seed, speed, grace, cause, rtc, cut, wear). `start` is the instant of this
-    start in ms of the node's story, which is the time that everything here is given in; `wall` is the time of day that a
-    network time server tells for story time 0, in ms since 2000; None: no time server answers.
+    start in ms of the node's story, which is the time that everything here is given in; `wall` is the time of day that
+    a network time server tells for story time 0, in ms since 2000; None: no time server answers.
     """
 
     def __init__(
@@ -174,6 +174,11 @@ class Bridge:
         with self._lock:
             heapq.heappush(self._appointments, (now, next(self._number), action))
             self._announce = True
+
+    def appointments(self) -> list[tuple[int, Callable[[], None]]]:
+        """What is still to come, in order."""
+        with self._lock:
+            return [(now, action) for now, _, action in sorted(self._appointments, key=lambda a: a[:2])]
 
     def serve(self, requests: int, replies: int) -> None:
         """Answer requests from one file descriptor to another until the node is gone. Blocks; closes neither."""
