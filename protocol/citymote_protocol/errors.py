@@ -38,6 +38,7 @@ COUNT = "count"
 INTERVAL = "interval"
 TIMES = "times"  # rows not in ascending order, or past the end of time
 COLUMN_LENGTH = "column_length"  # a column is longer or shorter than the count of rows
+MASK = "mask"  # a mask of changes that does not fit its rows, or marks a row that does not change
 VALUE = "value"  # a reading outside 32 bits (or equal to the node's own mark for absent)
 QUALITY = "quality"
 CRITICAL = "critical"  # an optional field that must be understood and is not

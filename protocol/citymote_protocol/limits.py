@@ -28,5 +28,9 @@ MAX_QUANTITY = 0xFFFF
 MAX_SET = 0xFFFF
 MAX_INSTANCE = 255
 
+MAX_STEP = 0xFFFF  # a common divisor of a column; ten or a hundred in practice
 MAX_VALUE = 0x7FFFFFFF  # 32-bit readings: a node's array('i')
 MIN_VALUE = -0x7FFFFFFF  # -2**31 is the node's own mark for absent and never on the wire
+
+MAX_LATITUDE = 90_000_000  # millionths of a degree, 0.11 m
+MAX_LONGITUDE = 180_000_000

@@ -1,0 +1,219 @@
+"""Batch frames: columns of scaled integers over rows of time (SPEC chapter 3), written and read.
+
+`Encoder` is made once per node and list of columns and writes every frame into its one buffer; on MicroPython a frame
+takes no memory (tests/firmware measures it).  Sampling fills `array('i')` columns with ABSENT for missing; which form
+a column takes follows from its values alone, so that the same readings are the same bytes everywhere.  The bit stream
+of packed frames is in `rice`, sealing in `sealing`.
+"""
+
+from array import array
+
+from . import rice
+from .cbor import ARRAY, BYTES, MAP, UINT, put_bytes, put_head
+from .columns import FOUND, put_column, read_column
+from .errors import ARGUMENT, COUNT, ITEMS, QUALITY, EncodeError, FrameError
+from .header import (
+    BATCH,
+    OPTION_QUALITY,
+    Frame,
+    columns_bytes,
+    node_bytes,
+    put_header,
+    put_time,
+    read_columns,
+    read_identity,
+    read_options,
+)
+from .limits import MAX_COUNT, MAX_FRAME, MAX_GAP, MAX_INTERVAL, MAX_RUNS, MAX_TIME
+from .quality import MAX_CODE
+from .times import put_interval, read_interval, set_times
+
+
+class Batch(Frame):
+    """Rows of readings at a regular interval, or at `times` of their own."""
+
+    kind = BATCH
+
+    def __init__(self):
+        Frame.__init__(self)
+        self.interval = 0
+        self.count = 0
+        self.columns = ()  # ((quantity, instance), ...)
+        self.values = ()  # one list a column: integers at the registry's resolution, None where absent
+        self.quality = ()  # (column, start, length, code), nothing said: unchecked
+        self.times = None  # seconds of each row, or None where regular
+        self.packed = False
+
+    def time_of(self, row):
+        return self.time + row * self.interval if self.times is None else self.times[row]
+
+
+def _count_runs(codes, count):
+    """How many runs of codes that are not 0 there are in all columns."""
+    found = 0
+    for column in range(len(codes)):
+        line = codes[column]
+        if line is None:
+            continue
+        last = 0
+        for row in range(count):
+            code = line[row]
+            if code != last:
+                if not 0 <= code <= MAX_CODE:
+                    raise EncodeError(ARGUMENT, "quality code %d" % code)
+                if code:
+                    found += 1
+                last = code
+    if found > MAX_RUNS:
+        raise EncodeError(ARGUMENT, "%d quality runs" % found)
+    return found
+
+
+def _put_quality(buf, pos, codes, count, found):
+    """Write the map of optional fields with its one field, the runs of quality codes."""
+    pos = put_head(buf, pos, MAP, 1)
+    pos = put_head(buf, pos, UINT, OPTION_QUALITY)
+    pos = put_head(buf, pos, ARRAY, found * 4)
+    for column in range(len(codes)):
+        line = codes[column]
+        if line is None:
+            continue
+        row = 0
+        while row < count:
+            code = line[row]
+            start = row
+            while row < count and line[row] == code:
+                row += 1
+            if code:
+                pos = put_head(buf, pos, UINT, column)
+                pos = put_head(buf, pos, UINT, start)
+                pos = put_head(buf, pos, UINT, row - start)
+                pos = put_head(buf, pos, UINT, code)
+    return pos
+
+
+class Encoder:
+    """Writes the batch frames of one node, which has these columns, into one buffer of `size` bytes."""
+
+    def __init__(self, node, columns, size=2048):
+        self.columns = tuple(columns)
+        self._node = node_bytes(node)
+        self._columns = columns_bytes(self.columns)
+        self._found = array("i", (0 for _ in range(FOUND)))
+        self._pack = rice.Packer(len(self.columns))
+        self.buffer = bytearray(size)
+        self._view = memoryview(self.buffer)
+
+    def encode(self, epoch, seq, time, clock, interval, count, columns, quality=None, packed=False, times=None):
+        """One frame as a view of the buffer, good until the next call.
+
+        `columns` has one sequence of integers a column (ABSENT for missing), `quality` one sequence of codes a column
+        or None, `times` the seconds of each row where they are not `interval` apart.  Raises EncodeError: NO_ROOM
+        when the frame does not fit the buffer, ARGUMENT when it cannot be said.
+        """
+        return self._view[
+            : self.encode_into(epoch, seq, time, clock, interval, count, columns, quality, packed, times)
+        ]
+
+    def encode_into(self, epoch, seq, time, clock, interval, count, columns, quality=None, packed=False, times=None):
+        """The same; returns the length of the frame in `buffer` and takes no memory."""
+        self._check(time, interval, count, columns, times)
+        runs = _count_runs(quality, count) if quality is not None else 0
+        buf = self.buffer
+        width = len(self.columns)
+        while True:
+            tail = 1 if runs else 0
+            pos = put_header(buf, 8 + (1 if packed else width) + tail, BATCH, clock, self._node, epoch, seq)
+            pos = put_time(buf, pos, time)
+            pos = put_head(buf, pos, UINT, count)
+            pos = put_interval(buf, pos, interval, count, times)
+            pos = put_bytes(buf, pos, self._columns)
+            if not packed:
+                for index in range(width):
+                    pos = put_column(buf, pos, columns[index], count, self._found)
+                break
+            end = self._pack.put(buf, pos, count, columns)
+            if end:
+                pos = end
+                break
+            packed = False  # a value that the bit stream cannot say (SPEC 4): columns can
+        if runs:
+            pos = _put_quality(buf, pos, quality, count, runs)
+        if pos > MAX_FRAME:
+            raise EncodeError(ARGUMENT, "%d bytes are over %d" % (pos, MAX_FRAME))
+        return pos
+
+    def _check(self, time, interval, count, columns, times):
+        """Refuse what cannot be said."""
+        if not (1 <= count <= MAX_COUNT and 0 <= interval <= MAX_INTERVAL and len(columns) == len(self.columns)):
+            raise EncodeError(ARGUMENT, "count, interval or number of columns")
+        if times is None:
+            if count > 1 and interval == 0:
+                raise EncodeError(ARGUMENT, "rows without an interval")
+            last = time + (count - 1) * interval
+        else:
+            last = time
+            if times[0] != time:
+                raise EncodeError(ARGUMENT, "the first row is not at the frame's time")
+            for row in range(1, count):
+                gap = times[row] - last
+                last = times[row]
+                if not 1 <= gap <= MAX_GAP:
+                    raise EncodeError(ARGUMENT, "rows not in ascending order, or too far apart")
+        if last > MAX_TIME:
+            raise EncodeError(ARGUMENT, "time out of range")
+
+
+def read_batch(reader, items, frame):
+    """The rest of a batch frame, behind its head."""
+    if items < 9:
+        raise FrameError(ITEMS, "%d items" % items)
+    read_identity(reader, frame)
+    frame.time = reader.uint(MAX_TIME)
+    frame.count = reader.uint()
+    if not 1 <= frame.count <= MAX_COUNT:
+        raise FrameError(COUNT, "%d rows" % frame.count)
+    frame.interval, deviations = read_interval(reader, frame.count)
+    set_times(frame, deviations)
+    frame.columns = read_columns(reader)
+    width = len(frame.columns)
+    if reader.peek() >> 5 == BYTES:
+        frame.packed = True
+        left = items - 9
+        frame.values = rice.unpack(reader.bytes(MAX_FRAME), frame.count, width)
+    else:
+        left = items - 8 - width
+        if not 0 <= left <= 1:
+            raise FrameError(ITEMS, "%d items for %d columns" % (items, width))
+        frame.values = [read_column(reader, frame.count) for _ in range(width)]
+    if not 0 <= left <= 1:
+        raise FrameError(ITEMS, "%d items" % items)
+    if left:
+        read_options(reader, frame, read_quality)
+    return frame
+
+
+def read_quality(reader, frame):
+    """Runs of quality codes, four numbers each, in ascending order and apart from each other."""
+    length = reader.array(MAX_RUNS * 4)
+    if length == 0 or length & 3:
+        raise FrameError(QUALITY, "%d numbers are no runs" % length)
+    runs = []
+    width = len(frame.columns)
+    column = 0
+    free = 0  # first row of the column that no run has covered
+    for _ in range(length >> 2):
+        number = reader.uint()
+        start = reader.uint()
+        rows = reader.uint()
+        code = reader.uint()
+        if number > column:
+            column = number
+            free = 0
+        if number < column or number >= width or start < free or rows == 0 or start + rows > frame.count:
+            raise FrameError(QUALITY, "run of column %d at row %d" % (number, start))
+        if not 1 <= code <= MAX_CODE:
+            raise FrameError(QUALITY, "code %d" % code)
+        free = start + rows
+        runs.append((number, start, rows, code))
+    frame.quality = tuple(runs)

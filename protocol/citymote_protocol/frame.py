@@ -1,0 +1,28 @@
+"""The one door to all frames: `decode` turns bytes into a Batch, Event, Status or Descriptor, or says what is wrong.
+
+Encoders are where their kinds are and are handed on here.  A sealed envelope is not a frame: `is_envelope` tells them
+apart by the first byte, `sealing` opens it, and what comes out is decoded here.
+"""
+
+from .batch import Batch, Encoder, read_batch
+from .descriptor import Descriptor, encode_descriptor, read_descriptor
+from .errors import EncodeError, FrameError
+from .event import Event, Status, encode_event, encode_status, read_event
+from .header import BATCH, BLE, CLOCKS, DESCRIPTOR, ESTIMATED, EVENT, NETWORK, NEVER, SATELLITE, SHORT, STATUS
+from .header import Frame, begin, is_envelope
+
+
+def decode(data):
+    """The frame that these bytes are; raises FrameError for anything else."""
+    reader, kind, items, clock = begin(data)
+    if kind == BATCH:
+        frame = read_batch(reader, items, Batch())
+    elif kind == EVENT:
+        frame = read_event(reader, items, Event())
+    elif kind == STATUS:
+        frame = read_event(reader, items, Status())
+    else:
+        frame = read_descriptor(reader, items, Descriptor())
+    frame.clock = clock
+    reader.finish()
+    return frame
