@@ -215,6 +215,10 @@ class Apt:
             "",
         ])  # fmt: skip
 
+    def close(self) -> None:
+        """Forget lists and indexes: some 100 MB that nothing needs once the packages are unpacked."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def run(self, *arguments: str, cwd: Path | None = None) -> str:
         """Run apt-get; Unavailable with apt's own first complaint when it fails."""
         environment = {**os.environ, "APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C.UTF-8"}
@@ -285,7 +289,8 @@ def keyring(work: Path) -> Path:
         if place.is_file():
             return place
     try:
-        own_archive(work / "apt-own").unpack([KEYRING], work / "keyring")
+        with contextlib.closing(own_archive(work / "apt-own")) as apt:
+            apt.unpack([KEYRING], work / "keyring")
     except Unavailable as error:
         raise Unavailable(f"Debian's keys are missing ({error}); install {KEYRING} or set DEBIAN_KEYRING") from None
     found = sorted(work.glob("keyring/usr/share/keyrings/debian-archive-keyring.*"))
@@ -304,7 +309,11 @@ def own_archive(folder: Path, arch: str | None = None) -> Apt:
     text = text.replace(f'Dir::Etc::SourceList "{folder}/sources.list";', f'Dir::Etc::SourceList "{main}";')
     text = text.replace('Dir::Etc::SourceParts "/dev/null";', f'Dir::Etc::SourceParts "{parts}";')
     config.write_text(text)
-    apt.run("update")
+    try:
+        apt.run("update")
+    except Unavailable:
+        apt.close()
+        raise
     return apt
 
 
@@ -322,7 +331,7 @@ def debian(work: Path, arch: str, suite: str = SUITE) -> Apt:
         try:
             apt.run("update")
         except Unavailable as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            apt.close()
             reasons.append(f"{_without_password(mirror)}: {error}")
             continue
         return apt

@@ -13,6 +13,7 @@ if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(f"bootstrap: Python 3.11 or later is needed, not {sys.version.split()[0]}; name one with make PYTHON=...")
 
 import argparse
+import contextlib
 import hashlib
 import os
 import shutil
@@ -99,7 +100,8 @@ def pip_wheel() -> Path:
         if not list(folder.glob("usr/share/python-wheels/pip-*.whl")):
             aptget.say("bootstrap: this python3 has no ensurepip; taking pip from this machine's own package archive")
             try:
-                aptget.own_archive(cache / "apt-own").unpack(["python3-pip-whl"], folder)
+                with contextlib.closing(aptget.own_archive(cache / "apt-own")) as apt:
+                    apt.unpack(["python3-pip-whl"], folder)
             except aptget.Unavailable as error:
                 raise SetupError(f"this python3 has no pip ({error}); install python3-venv") from None
     wheels = sorted(folder.glob("usr/share/python-wheels/pip-*.whl"))

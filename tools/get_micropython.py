@@ -9,6 +9,7 @@ run it, that is said in one line, and the tests run on 64 bits with a doubled he
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -103,7 +104,8 @@ def _fetch(cache: Path, arch: str, bits: int, destination: Path, quiet: bool) ->
 def _fetch_from_somewhere(cache: Path, arch: str, bits: int, destination: Path) -> None:
     programs = {"micropython": "usr/bin/micropython"}
     try:
-        aptget.install_programs(aptget.debian(cache, arch), ["micropython"], programs, destination)
+        with contextlib.closing(aptget.debian(cache, arch)) as apt:
+            aptget.install_programs(apt, ["micropython"], programs, destination)
         return
     except aptget.Unavailable as error:
         if aptget.system()[0] == "debian" or bits == 32:
@@ -111,7 +113,8 @@ def _fetch_from_somewhere(cache: Path, arch: str, bits: int, destination: Path) 
         first = error
     # Ubuntu and its kin: their own archive has the package too (in universe), perhaps new enough.
     try:
-        aptget.install_programs(aptget.own_archive(cache / "apt-own", arch), ["micropython"], programs, destination)
+        with contextlib.closing(aptget.own_archive(cache / "apt-own", arch)) as apt:
+            aptget.install_programs(apt, ["micropython"], programs, destination)
         check(destination / "bin" / "micropython", bits)
     except aptget.Unavailable as error:
         shutil.rmtree(destination, ignore_errors=True)

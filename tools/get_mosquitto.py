@@ -8,6 +8,7 @@ tests against a broker that we did not write; the demo has an embedded one. Runs
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
@@ -88,7 +89,8 @@ def _fetch(cache: Path, arch: str, folder: Path, quiet: bool) -> None:
     reasons: list[str] = []
     for origin in (lambda: aptget.debian(cache, arch), lambda: aptget.own_archive(cache / "apt-own", arch)):
         try:
-            aptget.install_programs(origin(), ["mosquitto", "mosquitto-clients"], _PROGRAMS, folder)
+            with contextlib.closing(origin()) as apt:
+                aptget.install_programs(apt, ["mosquitto", "mosquitto-clients"], _PROGRAMS, folder)
             return
         except aptget.Unavailable as error:
             reasons.append(str(error))
