@@ -1,0 +1,159 @@
+"""Boards are data: reads `boards/<name>/board.toml` and makes the `board.json` that a node of that board carries.
+
+A board is named parts on named buses: `[[sensors]]` names a driver, a bus, settings and the sensor's instance;
+`[buses]` says what each bus is and, on real boards, at which pins; `[flash]` how many 4096-byte blocks each littlefs
+has. The node's firmware finds everything else out from the chips. What is checked here is what no node could work
+with; everything is checked before anything is returned, and an error names file, entry and reason.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, cast
+
+from citymote import resources
+from citymote.errors import CitymoteError
+
+KINDS = ("i2c", "uart", "adc", "counter", "i2s")
+PLATFORMS = ("unix", "esp32")
+FLASH = ("config", "store")
+MAX_SENSORS = 32
+"""Sensors of one node; a column's instance number and the frame's column count bound it in practice."""
+
+_BUS_KEYS = {
+    "i2c": {"id", "scl", "sda", "frequency"},
+    "uart": {"id", "tx", "rx"},
+    "adc": {"pin"},
+    "counter": {"id", "pin"},
+    "i2s": {"id", "sck", "ws", "sd"},
+}
+_SENSOR_KEYS = {"driver", "bus", "settings", "instance", "quantities", "power"}
+_TOP_KEYS = {"name", "title", "platform", "chip", "flash", "buses", "pins", "sensors", "notes"}
+
+
+class BoardError(CitymoteError):
+    """A board description that no node could work with."""
+
+
+def names() -> list[str]:
+    """The boards that citymote brings along."""
+    return sorted(path.parent.name for path in resources.boards().glob("*/board.toml"))
+
+
+def load(board: str | Path) -> dict[str, Any]:
+    """The board.json of a board, by name or by the path of a board.toml or its folder; BoardError says why not."""
+    path = Path(board) if isinstance(board, Path) or "/" in board else resources.boards() / board / "board.toml"
+    if path.is_dir():
+        path /= "board.toml"
+    try:
+        with path.open("rb") as file:
+            description = tomllib.load(file)
+    except FileNotFoundError:
+        raise BoardError(f"there is no board {board}", f"known are {', '.join(names())}") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BoardError(f"{path} cannot be read", str(error)) from None
+    return make(description, str(path))
+
+
+def make(description: dict[str, Any], where: str = "board") -> dict[str, Any]:
+    """Check a description and return what the node is given: {"board", "flash", "buses", "pins", "sensors"}."""
+    _known(description, _TOP_KEYS, where)
+    name = _text(description, "name", where)
+    platform = _text(description, "platform", where)
+    if platform not in PLATFORMS:
+        raise BoardError(f"{where}: platform {platform!r}", f"known are {', '.join(PLATFORMS)}")
+    buses = _buses(_table(description, "buses", where), platform, where)
+    pins = _table(description, "pins", where)
+    sensors = description.get("sensors", [])
+    if not isinstance(sensors, list) or len(cast("list[Any]", sensors)) > MAX_SENSORS:
+        raise BoardError(f"{where}: sensors", f"a list of at most {MAX_SENSORS} tables is expected")
+    return {
+        "board": name,
+        "flash": _flash(_table(description, "flash", where), where),
+        "buses": buses,
+        "pins": pins,
+        "sensors": [
+            _sensor(sensor, buses, pins, f"{where}: sensor {number}")
+            for number, sensor in enumerate(cast("list[Any]", sensors), 1)
+        ],
+    }
+
+
+def _known(table: dict[str, Any], keys: set[str], where: str) -> None:
+    unknown = sorted(set(table) - keys)
+    if unknown:
+        raise BoardError(f"{where}: {unknown[0]!r} means nothing here", f"known are {', '.join(sorted(keys))}")
+
+
+def _text(table: dict[str, Any], key: str, where: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str) or not value:
+        raise BoardError(f"{where}: {key}", "a text is expected")
+    return value
+
+
+def _table(table: dict[str, Any], key: str, where: str) -> dict[str, Any]:
+    value = table.get(key, {})
+    if not isinstance(value, dict):
+        raise BoardError(f"{where}: {key}", "a table is expected")
+    return cast("dict[str, Any]", value)
+
+
+def _number(value: Any, what: str, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise BoardError(what, f"a number from {low} to {high} is expected")
+    return value
+
+
+def _flash(table: dict[str, Any], where: str) -> dict[str, int]:
+    _known(table, set(FLASH), f"{where}: flash")
+    # littlefs needs two blocks for its root and some to move: eight is where it stops being a squeeze
+    return {name: _number(blocks, f"{where}: flash.{name}", 8, 65536) for name, blocks in table.items()}
+
+
+def _buses(table: dict[str, Any], platform: str, where: str) -> dict[str, dict[str, Any]]:
+    buses: dict[str, dict[str, Any]] = {}
+    for name in table:
+        at = f"{where}: bus {name}"
+        bus = _table(table, name, where)
+        kind = _text(bus, "kind", at)
+        if kind not in KINDS:
+            raise BoardError(f"{at}: kind {kind!r}", f"known are {', '.join(KINDS)}")
+        _known(bus, {"kind", *_BUS_KEYS[kind]}, at)
+        if platform != "unix":
+            missing = sorted(_BUS_KEYS[kind] - {"frequency"} - set(bus))
+            if missing:
+                raise BoardError(f"{at}: {missing[0]} is missing", "a real board has to name it")
+        for key in _BUS_KEYS[kind] & set(bus):
+            _number(bus[key], f"{at}: {key}", 0, 1_000_000 if key == "frequency" else 63)
+        buses[name] = dict(bus)
+    return buses
+
+
+def _sensor(value: Any, buses: dict[str, dict[str, Any]], pins: dict[str, Any], where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BoardError(where, "a table is expected")
+    sensor = cast("dict[str, Any]", value)
+    _known(sensor, _SENSOR_KEYS, where)
+    driver, bus = _text(sensor, "driver", where), _text(sensor, "bus", where)
+    if not driver.isidentifier():
+        raise BoardError(f"{where}: driver {driver!r}", "the name of a file in node/drivers is expected")
+    if bus not in buses:
+        raise BoardError(f"{where}: bus {bus!r}", f"the board has {', '.join(buses) or 'none'}")
+    made: dict[str, Any] = {
+        "driver": driver,
+        "bus": bus,
+        "settings": _table(sensor, "settings", where),
+        "instance": _number(sensor.get("instance", 0), f"{where}: instance", 0, 255),
+    }
+    if "quantities" in sensor:
+        wanted = sensor["quantities"]
+        if not isinstance(wanted, list) or not all(isinstance(q, str) for q in cast("list[Any]", wanted)):
+            raise BoardError(f"{where}: quantities", "a list of quantity names is expected")
+        made["quantities"] = wanted
+    if "power" in sensor:
+        if sensor["power"] not in pins:
+            raise BoardError(f"{where}: power {sensor['power']!r}", f"the board's pins are {', '.join(pins) or 'none'}")
+        made["power"] = sensor["power"]
+    return made
