@@ -139,7 +139,7 @@ def node_module(registry: dict[str, Any]) -> str:
 {MARK}
 """
 
-ABSENT = -0x80000000  # an absent reading inside integer buffers; never on the wire
+ABSENT = -0x40000000  # absent inside integer buffers, a small integer on every MicroPython; never on the wire
 
 {chr(10).join(constants)}
 

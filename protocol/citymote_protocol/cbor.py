@@ -1,9 +1,9 @@
 """The CBOR that this protocol is written in: a strict, deterministic subset of RFC 8949.
 
 Integers to 64 bits, byte and text strings, arrays, maps, false, true, null and a few tags; definite lengths, shortest
-heads and sorted keys only (RFC 8949, 4.2.1), no floats.  What is outside of it is refused with its own code before memory is taken for
-it: a library's defaults would let most of it pass.  The reader walks one item after the other, because every grammar
-here is known in advance; `loads` and `dumps` are for the few places where it is not.
+heads and sorted keys only (RFC 8949, 4.2.1), no floats.  What is outside of it is refused with its own code before
+memory is taken for it: a library's defaults would let most of it pass.  The reader walks one item after the other,
+because every grammar here is known in advance; `loads` and `dumps` are for the few places where it is not.
 """
 
 from .errors import (

@@ -9,7 +9,7 @@ The bit stream that replaces all columns is in `rice`.
 from .cbor import ARRAY, BYTES, TAGGED, UINT, head_size, put_head, put_int
 from .errors import COLUMN_LENGTH, MASK, RANGE, TAG, TRUNCATED, TYPE, VALUE, FrameError
 from .header import check_room
-from .limits import MAX_COUNT, MAX_FRAME, MAX_STEP, MAX_VALUE, MIN_VALUE
+from .limits import MAX_COUNT, MAX_DELTA, MAX_FRAME, MAX_STEP, MAX_VALUE, MIN_VALUE
 from .quantities import ABSENT
 
 SINT8 = 72  # RFC 8746: array of signed bytes
@@ -310,10 +310,10 @@ def _read_deltas(reader, count, step, last, values):
             continue
         else:
             reader.pos = pos
-            last += reader.integer(-0xFFFFFFFF, 0xFFFFFFFF) * step
+            last += reader.integer(-MAX_DELTA, MAX_DELTA) * step
             pos = reader.pos
         if not MIN_VALUE <= last <= MAX_VALUE:
-            raise FrameError(VALUE, "%d does not fit 32 bits" % last)
+            raise FrameError(VALUE, "%d does not fit 31 bits" % last)
         values.append(last)
     reader.pos = pos
 
@@ -340,7 +340,7 @@ def _read_masked(reader, changes, count, step):
     if not reader.is_null():
         last = base = reader.integer(MIN_VALUE, MAX_VALUE) * step
         if not MIN_VALUE <= last <= MAX_VALUE:
-            raise FrameError(VALUE, "%d does not fit 32 bits" % last)
+            raise FrameError(VALUE, "%d does not fit 31 bits" % last)
     mask = read_mask(reader, count - 1, changes)
     changed = []
     _read_deltas(reader, changes, step, last, changed)
@@ -379,6 +379,6 @@ def _read_typed(reader, count, step):
                 delta -= 0x100
         value += delta * step
         if not MIN_VALUE <= value <= MAX_VALUE:
-            raise FrameError(VALUE, "%d does not fit 32 bits" % value)
+            raise FrameError(VALUE, "%d does not fit 31 bits" % value)
         values.append(value)
     return values

@@ -64,7 +64,7 @@ def encode_event(node, epoch, seq, time, clock, columns, values, quality=None, k
         elif MIN_VALUE <= value <= MAX_VALUE:
             writer.integer(value)
         else:
-            raise EncodeError(ARGUMENT, "%d does not fit 32 bits" % value)
+            raise EncodeError(ARGUMENT, "%d does not fit 31 bits" % value)
     if flags:
         writer.map(1)
         writer.integer(OPTION_QUALITY)

@@ -29,8 +29,9 @@ MAX_SET = 0xFFFF
 MAX_INSTANCE = 255
 
 MAX_STEP = 0xFFFF  # a common divisor of a column; ten or a hundred in practice
-MAX_VALUE = 0x7FFFFFFF  # 32-bit readings: a node's array('i')
-MIN_VALUE = -0x7FFFFFFF  # -2**31 is the node's own mark for absent and never on the wire
+MAX_VALUE = 0x3FFFFFFF  # 31-bit readings: what a 32-bit MicroPython computes without taking memory
+MIN_VALUE = -0x3FFFFFFF  # -2**30 is the node's own mark for absent and never on the wire
+MAX_DELTA = 0x7FFFFFFE  # between two such values
 
 MAX_LATITUDE = 90_000_000  # millionths of a degree, 0.11 m
 MAX_LONGITUDE = 180_000_000
