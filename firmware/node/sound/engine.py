@@ -1,0 +1,201 @@
+"""From words to seconds: feeds the sample loop, does the 5 ms arithmetic, closes a second and hands it to the interval.
+
+Nothing here is float, and nothing is allocated while sound runs: buffers are made once, the second's result is an
+array that the next second overwrites. The first half second after every start is thrown away: the microphone and the
+filters settle, and what F and S begin with is the mean of that half second's second half.
+"""
+
+import sys
+from array import array
+
+from . import block, decibel, signal
+from .microphones import microphone as find_microphone
+
+FULL_SCALE = 114391  # 10 lg(2^38) in 0.001 dB: a sample has 20 bits
+SINE = 3010  # a full-scale sine is that much below a full-scale square
+SETTLE = 100  # blocks of 5 ms that are discarded
+SECOND = 200
+FAST_EVERY = 25  # LAF is noted every 125 ms for the percentiles
+
+LAEQ, LCEQ, LZEQ, LAF_MAX, LAF_MIN, LAS_MAX, LC_PEAK, OVERLOAD, UNDER_RANGE, LOST, FAULT = range(11)
+ABSENT = -0x40000000 + 1
+
+
+def kernel_for(rate):
+    """The generated module of a sample rate; imported here so that only one of them takes memory."""
+    if sys.maxsize > 0x7FFFFFFF:
+        if rate == 48000:
+            from .wide import kernel48 as module
+        elif rate == 24000:
+            from .wide import kernel24 as module
+        elif rate == 16000:
+            from .wide import kernel16 as module
+        else:
+            raise ValueError("rate: 48000, 24000 or 16000")
+    elif rate == 48000:
+        from . import kernel48 as module
+    elif rate == 24000:
+        from . import kernel24 as module
+    elif rate == 16000:
+        from . import kernel16 as module
+    else:
+        raise ValueError("rate: 48000, 24000 or 16000")
+    return module
+
+
+class Engine:
+    """`feed` it words; after each second `second` holds its result (0.01 dB) and `interval.add_second` is called.
+
+    second[LAEQ..LC_PEAK]: levels, ABSENT where there is none; [OVERLOAD] 1 if the microphone or the converter was
+    driven into its limit; [UNDER_RANGE] 1 if LAeq is within 5 dB of the self-noise; [LOST] samples lost;
+    [FAULT] signal.OK or what is wrong with the wires. Seconds with a fault do not enter the interval.
+    """
+
+    def __init__(self, interval, rate=48000, microphone="inmp441", calibration=0):
+        """`calibration` in 0.01 dB is added to every level."""
+        module = kernel_for(rate)
+        self.interval = interval
+        self.rate = rate
+        self.microphone = mic = find_microphone(microphone)
+        self._kernel = module.kernel
+        self._block = module.BLOCK
+        self._dc_shift = module.DC_SHIFT
+        self._sl = 0 if sys.maxsize == 0x7FFFFFFF else 32
+        # Level of one block's energy 1, for Z, C and A.
+        base = 94000 - mic.sensitivity + SINE - FULL_SCALE + 6021 * mic.shift + 10 * calibration
+        per_block = decibel.level(module.BLOCK)
+        self.offsets = tuple(base - gain - per_block for gain in module.GAIN)
+        self._peak_offset = base - module.GAIN[1]
+        self._floor = mic.noise + 5000
+        # Half a decibel below the sine that clips in the microphone or fills the word.
+        clip = min(mic.overload - 94000 + mic.sensitivity, 0) - 500 - 6021 * mic.shift
+        m, e = decibel.energy((clip + FULL_SCALE) // 2)
+        self._clip = m >> -e
+        self.overload_level = mic.overload
+        self.second = array("i", [0] * 11)
+        self._st = array("i", [0] * 17)
+        self._q = array("i", [0] * block.SIZE)
+        self.fast = array("i", [0] * 9)  # LAF at 125 ms in this second, as keys ...
+        self.fasts = 0  # ... and how many
+        interval.offsets = self.offsets
+        self.restart()
+
+    def restart(self):
+        """The words that follow do not continue what came before."""
+        for i in range(17):
+            self._st[i] = 0
+        q = self._q
+        for i in range(block.SIZE):
+            q[i] = 0
+        q[1] = q[3] = -40
+        self._left = self._block
+        self._settle = SETTLE
+        self._lost = 0
+        self._clear()
+
+    def _clear(self):
+        q = self._q
+        for i in range(6, 19):
+            q[i] = 0
+        q[7] = q[9] = block.NO_MINIMUM
+        signal.clear(q)
+        self._st[15] = self._st[16] = 0
+        self._blocks = 0
+        self.fasts = 0
+        self._to_fast = FAST_EVERY
+
+    def lose(self, samples):
+        """`samples` were lost before the next word that comes."""
+        self._lost += samples
+
+    def feed(self, words, count):
+        """`count` words, a multiple of four, of an array or buffer of 32-bit words."""
+        kernel = self._kernel
+        st = self._st
+        at = 0
+        while at < count:
+            n = self._left
+            if n > count - at:
+                n = count - at
+            kernel(0, 0, words, at, n, st)
+            at += n
+            self._left -= n
+            if not self._left:
+                self._left = self._block
+                # Another place in the block each time, so that a tone is not met in the same phase.
+                block.block(0, 0, st, self._q, block.load(words, at - 1 - (self._blocks * 7) % n, self._sl), self._sl)
+                self._tick()
+
+    def _tick(self):
+        self._blocks += 1
+        if self._settle:
+            self._settle -= 1
+            if self._settle == SETTLE // 2:
+                self._clear()
+            elif not self._settle:
+                self._begin_averages()
+                self._clear()
+            return
+        self._to_fast -= 1
+        if not self._to_fast:
+            self._to_fast = FAST_EVERY
+            if self.fasts < 9:
+                self.fast[self.fasts] = self._q[5]
+                self.fasts += 1
+        if self._blocks == SECOND:
+            self.close()
+
+    def _begin_averages(self):
+        q = self._q
+        mean = decibel.level_of_words(q, 16)
+        if mean is None:
+            return
+        m, e = decibel.energy(mean - decibel.level(self._blocks))
+        # 21 bits become 27 or 28, and the exponent even, as block() keeps them.
+        m <<= 6
+        e -= 6
+        if not e & 1:
+            m <<= 1
+            e -= 1
+        q[0] = q[2] = m
+        q[1] = q[3] = e + 7
+
+    def key_level(self, key):
+        """A key of `block` as a level in 0.001 dB."""
+        mantissa = key & 0xFFFFF
+        if not mantissa:
+            return 0
+        return decibel.level(mantissa, ((key >> 20) << 1) - 63) + self.offsets[2]
+
+    def close(self):
+        """End the running second, however long it is, and hand it over. Less than 0.5 s is not judged for faults."""
+        if self._settle or not self._blocks:
+            return
+        second, q, st = self.second, self._q, self._st
+        blocks = self._blocks
+        length = decibel.level(blocks)
+        for i in range(3):
+            raw = decibel.level_of_words(q, 10 + 3 * i)
+            second[2 - i] = ABSENT if raw is None else (raw - length + self.offsets[i] + 5) // 10
+        fast_max = self.key_level(q[6])
+        fast_min = self.key_level(q[7])
+        slow_max = self.key_level(q[8])
+        peak = 2 * decibel.level(st[15]) + self._peak_offset if st[15] else 0
+        second[LAF_MAX] = (fast_max + 5) // 10
+        second[LAF_MIN] = (fast_min + 5) // 10
+        second[LAS_MAX] = (slow_max + 5) // 10
+        second[LC_PEAK] = (peak + 5) // 10
+        second[OVERLOAD] = 1 if st[16] >= self._clip else 0
+        second[UNDER_RANGE] = 1 if second[LAEQ] * 10 < self._floor else 0
+        second[LOST] = self._lost
+        self._lost = 0
+        fault = signal.OK
+        if blocks >= SECOND // 2:
+            fault = signal.judge(q, self.microphone.bits, self._sl)
+            if fault == signal.OK and abs(st[0] >> self._dc_shift) > 65536:
+                fault = signal.DC
+        elif second[LAEQ] == ABSENT:
+            fault = signal.SILENT
+        second[FAULT] = fault
+        self.interval.add_second(self, q, blocks, fast_max, fast_min, slow_max, peak)
+        self._clear()

@@ -1,0 +1,243 @@
+"""The sound level meter as a driver: the application keeps `run()` going and calls `read()` at the end of an interval.
+
+The words come from I2S and go into one buffer, the next read overwrites them; nothing else ever holds audio. What
+leaves this file are levels. On a virtual node the bus has a second side, `schedule` and `between`: most hours of a
+simulated day are not rendered as sound, and their levels enter here, behind the microphone, into the same interval.
+No board has these methods.
+"""
+
+import asyncio
+
+from citymote_protocol import quantities
+
+from . import engine, signal
+from .interval import LONGEST, Interval
+
+ACCEPTED = 0
+SUSPICIOUS = 3
+NO_ANSWER = 8
+WARMING_UP = 10
+STUCK_BUS = 14
+FROZEN = 15
+SATURATED = 16
+
+_CODES = (WARMING_UP, NO_ANSWER, FROZEN, STUCK_BUS, SUSPICIOUS, NO_ANSWER)  # of signal.OK ... signal.NO_CLOCK
+_COLUMNS = (
+    ("laeq", quantities.LAEQ),
+    ("laf_max", quantities.LAF_MAX),
+    ("l10", quantities.L10),
+    ("l90", quantities.L90),
+    ("lceq", quantities.LCEQ),
+    ("lzeq", quantities.LZEQ),
+    ("laf_min", quantities.LAF_MIN),
+    ("las_max", quantities.LAS_MAX),
+    ("lc_peak", quantities.LC_PEAK),
+    ("l50", quantities.L50),
+)
+_CHUNK_MS = 20  # of sound a read; also what the loop hands back to others in between
+_QUEUE = 100  # ms of sound that the I2S driver keeps while nobody reads
+_PATIENCE = 2000  # ms without a word until the clock counts as missing
+_SLICE = 3600000
+
+
+class Port:
+    """An I2S bus of the board, not yet open: the meter decides at which rate, and opens it again after a fault."""
+
+    def __init__(self, hal, name):
+        self._hal = hal
+        self._name = name
+        self.now = hal.uptime_ms
+
+    def open(self, rate):
+        return self._hal.i2s(self._name, rate)
+
+
+class Meter:
+    """A driver that accumulates (drivers/README.md), plus `run()`. Settings:
+
+    microphone   a name of `microphones`; rate 48000, 24000 or 16000
+    calibration  what a calibrator says is missing, in 0.01 dB, at most +-20 dB
+    quantities   names, if not all ten
+    """
+
+    BUS = "i2s"
+    ACCUMULATES = True
+    QUANTITIES = tuple(column[1] for column in _COLUMNS)
+
+    def __init__(self, port, microphone="inmp441", rate=48000, calibration=0, quantities=None):
+        if not -2000 <= calibration <= 2000:
+            raise ValueError("calibration: -2000 to 2000, in 0.01 dB")
+        if quantities is not None:
+            unknown = [name for name in quantities if name not in [column[0] for column in _COLUMNS]]
+            if unknown:
+                raise ValueError("quantities: %s not measured" % ", ".join(unknown))
+            self.QUANTITIES = tuple(column[1] for column in _COLUMNS if column[0] in quantities)
+        self._port = port
+        self._rate = rate
+        self._interval = Interval()
+        self._engine = engine.Engine(self._interval, rate, microphone, calibration)
+        self.second = self._engine.second
+        chunk = rate * _CHUNK_MS // 1000
+        self._words = bytearray(4 * chunk + 12)
+        whole = memoryview(self._words)
+        # A read may end after any word, and the sample loop takes four at a time: up to three wait in front.
+        self._places = tuple(whole[4 * k : 4 * (k + chunk)] for k in range(4))
+        self._waiting = 0
+        self._clock_zero = self._heard = 0
+        self._stream = None
+        self._known = None  # uptime up to which a silent stretch is in the interval, None while sound is heard
+        self._read_at = self._opened = port.now()
+        self._running = False
+        self.starts = 0  # how often the bus was opened
+
+    # The driver
+
+    def start(self):
+        """0: the task measures all the time. The first call of all begins the first interval."""
+        if not self._running:
+            self._running = True
+            self._read_at = self._port.now()
+        return 0
+
+    def stop(self):
+        """The task lets go of the microphone at its next step."""
+        self._running = False
+        return 0
+
+    def read(self):
+        """The interval that ends now, and the next one begins."""
+        now = self._port.now()
+        interval = self._interval
+        if self._known is not None:
+            self._enter_stretch(now)
+        else:
+            self._engine.close()
+        covered = interval.blocks * 5
+        if not covered:
+            code = _CODES[interval.fault]
+            if code == WARMING_UP and self._running and now - self._opened > _PATIENCE:
+                code = NO_ANSWER  # the bus is open and no word came: no clock
+        elif interval.overload:
+            code = SATURATED
+        elif (
+            covered * 2 < now - self._read_at
+            or interval.fault == signal.DC
+            or interval.mean(2) is None
+            or interval.mean(2) < self._engine.microphone.noise + 5000
+        ):
+            # Less than half of the interval, a strange mean, or no louder than the microphone itself.
+            code = SUSPICIOUS
+        else:
+            code = ACCEPTED
+        values = (
+            interval.mean(2), interval.laf_max, interval.exceeded(10), interval.exceeded(90), interval.mean(1),
+            interval.mean(0), interval.laf_min, interval.las_max, interval.lc_peak, interval.exceeded(50),
+        )  # fmt: skip
+        self.last_lost = interval.lost
+        self.last_fault = interval.fault
+        interval.clear()
+        self._read_at = now
+        result = []
+        for k in range(len(values)):
+            quantity = _COLUMNS[k][1]
+            if quantity in self.QUANTITIES:
+                value = values[k]
+                if value is None:
+                    result.append((quantity, None, code or NO_ANSWER))
+                else:
+                    result.append((quantity, (value + 50) // 100, code))
+        return result
+
+    # The task
+
+    async def run(self):
+        """Listen for ever. An error of the bus is a fault of the interval, and the bus is opened again."""
+        self._running = True
+        while True:
+            if not self._running:
+                await asyncio.sleep_ms(200)
+                continue
+            try:
+                await self._listen()
+            except OSError:
+                self._interval.miss(1000, signal.NO_CLOCK)
+                await asyncio.sleep_ms(1000)
+            finally:
+                self._close()
+
+    def _close(self):
+        if self._stream is not None:
+            self._stream.deinit()
+            self._stream = None
+
+    async def _listen(self):
+        port = self._port
+        self._stream = stream = port.open(self._rate)
+        self.starts += 1
+        self._opened = port.now()
+        has_levels = hasattr(stream, "schedule")
+        until = 0
+        fresh = True
+        while self._running:
+            if has_levels and port.now() >= until:
+                heard, until = stream.schedule()
+                if not heard:
+                    self._engine.close()
+                    self._known = port.now()
+                    fresh = True
+                    # In slices, so that nothing ever waits for an instant that is too far away to be counted.
+                    while self._running and port.now() < until:
+                        await asyncio.sleep_ms(min(until - port.now(), _SLICE))
+                        self._enter_stretch(port.now())
+                    self._known = None
+                    continue
+            if fresh:
+                fresh = False
+                self._engine.restart()
+                self._waiting = 0
+                self._clock_zero = port.now()
+                self._heard = 0
+            await self._step(stream)
+
+    async def _step(self, stream):
+        place = self._places[self._waiting]
+        got = await stream.readinto(place)
+        if not got:
+            raise OSError(5)
+        got //= 4
+        engine = self._engine
+        self._heard += got
+        # What the clock says should have come, less what came, less what may still wait in the driver's queue.
+        elapsed = self._port.now() - self._clock_zero
+        behind = elapsed * (self._rate // 1000) - self._heard
+        if behind > _QUEUE * (self._rate // 1000):
+            engine.lose(behind)
+            self._heard += behind
+        if elapsed > 600000:
+            # Small numbers for ever, and no drift between the two clocks ever adds up to a loss.
+            self._clock_zero += elapsed
+            self._heard = 0 if behind > 0 else -behind
+        have = self._waiting + got
+        ready = have & ~3
+        engine.feed(self._words, ready)
+        self._waiting = have - ready
+        words = self._words
+        for i in range(4 * self._waiting):
+            words[i] = words[4 * ready + i]
+
+    def _enter_stretch(self, now):
+        """Take what the virtual node's host says of the time since the last call."""
+        interval = self._interval
+        begin = self._known
+        while begin < now:
+            end = min(now, begin + _SLICE)
+            levels = self._stream.between(begin, end)
+            if levels is None:
+                interval.miss(end - begin, signal.SILENT)
+            elif interval.blocks + (end - begin) // 5 <= LONGEST:
+                interval.add_stretch(end - begin, levels)
+            begin = end
+        self._known = now
+
+
+DRIVER = Meter

@@ -1,0 +1,148 @@
+"""I2S microphones: the words that a chip shifts out for a sound of a wanted level.
+
+The sound is `citymote.testing.street`; this file is the chip: sensitivity, clipping at the acoustic overload point,
+number of significant bits, where they sit in the word, self-noise if asked for. Figures are the data sheets' (INMP441
+rev 1.1, ICS-43434 rev 1.2, SPH0645LM4H-B rev B, IM69D130 V1.0), written down here a second time on purpose: the firmware's
+table must not be checked against itself. Words are 32 bits, left-justified, as a receiver in Philips mode stores them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from citymote.testing.emul.base import Microphone, Source
+from citymote.testing.street import Street, street
+
+HOUR = 3_600_000
+MINUTE = 60_000
+LEAD = 1000
+"""ms of sound before the minute that is heard: the meter discards what comes first."""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Data sheet figures: dB, bits."""
+
+    sensitivity: float
+    """Level of 94 dB at 1 kHz relative to a full-scale sine."""
+    overload: float
+    """Acoustic overload point, dB."""
+    noise: float
+    """Self-noise, dB(A)."""
+    bits: int
+    shift: int = 0
+    """Bits by which a sample sits lower than left-justified."""
+
+
+CHIPS = {
+    "inmp441": Chip(-26.0, 120.0, 33.0, 24),
+    "ics43434": Chip(-26.0, 120.0, 29.0, 24),
+    "sph0645": Chip(-26.0, 120.0, 29.0, 18),
+    "im69d130": Chip(-36.0, 130.0, 25.0, 20),
+}
+
+FAULTS = ("", "silent", "frozen", "stuck", "dc")
+
+
+class I2SMicrophone(Microphone):
+    """A microphone in a street whose LAeq is `laeq`, in dB.
+
+    heard: "always", "never", or "minute": of every hour of uptime one minute (and the second before it) is rendered as
+    sound, and `between` tells the levels of all the rest. fault: "silent" (the other channel is selected, or the data
+    line is open), "frozen", "stuck" (bit 20 of the word), "dc" (a quarter of full scale on top).
+    """
+
+    def __init__(
+        self,
+        laeq: Source,
+        chip: str = "inmp441",
+        rate: int = 48000,
+        heard: str = "minute",
+        minute: int = 20,
+        self_noise: bool = False,
+        seed: int = 0,
+    ) -> None:
+        if chip not in CHIPS:
+            raise ValueError(f"no microphone {chip!r}; there are {', '.join(CHIPS)}")
+        if heard not in ("always", "never", "minute"):
+            raise ValueError(f"heard is always, never or minute, not {heard!r}")
+        if not 0 <= minute < 60:
+            raise ValueError(f"minute is 0 to 59, not {minute}")
+        self.laeq = laeq
+        self.chip = CHIPS[chip]
+        self.rate = rate
+        self.heard = heard
+        self.minute = minute
+        self.fault = ""
+        self._seed = seed
+        self._self_noise = self_noise
+        self._noise: np.random.Generator | None = None
+        self.power_up()
+
+    @property
+    def sound(self) -> Street:
+        return street(self.rate, self._seed)
+
+    def power_up(self, now: int = 0) -> None:
+        self._noise = np.random.default_rng([self._seed, 1]) if self._self_noise else None
+
+    def samples(self, now: int, count: int) -> bytes:
+        """The words that end at `now`. The level is the one that begins after them: see `between`."""
+        wanted = self.laeq(now + 1)
+        if wanted is None or self.fault == "silent":
+            return bytes(4 * count)
+        first = now * self.rate // 1000 - count
+        # 94 dB SPL is `sensitivity` below the full-scale sine, which is an amplitude of 1 here.
+        value = self.sound.window(first, count) * 10 ** ((wanted - 94 + self.chip.sensitivity) / 20)
+        if self._noise is not None:
+            # White noise has an A-weighted level of 2.3 dB below its own, over the whole band at 48 kHz.
+            rms = 10 ** ((self.chip.noise - 94 + self.chip.sensitivity + 2.3) / 20) / np.sqrt(2)
+            value = value + rms * self._noise.standard_normal(count)
+        return self._words(value)
+
+    def _words(self, value: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bytes:
+        chip = self.chip
+        if self.fault == "dc":
+            value = value + 0.25
+        clip = min(1.0, 10 ** ((chip.overload - 94 + chip.sensitivity) / 20))
+        full = 1 << (chip.bits - 1)
+        integer = np.clip(np.rint(np.clip(value, -clip, clip) * full), -full, full - 1).astype(np.int32)
+        word = integer << (32 - chip.bits) >> chip.shift
+        if self.fault == "frozen":
+            word[:] = 0x12340000
+        elif self.fault == "stuck":
+            word |= 1 << 20
+        return word.astype("<i4").tobytes()
+
+    def schedule(self, now: int) -> tuple[bool, int]:
+        """Whether sound is rendered now, and until when that stays so."""
+        if self.heard != "minute":
+            return self.heard == "always", now + HOUR
+        start = now - now % HOUR + self.minute * MINUTE - LEAD
+        if start + MINUTE + LEAD <= now:
+            start += HOUR
+        if now < start:
+            return False, start
+        return True, start + MINUTE + LEAD
+
+    def between(self, now: int, start: int, end: int) -> tuple[int, ...] | None:
+        """The levels of the time from `start` to `end` in 0.001 dB, as a meter without error would have them.
+
+        LAeq is the energy mean of the source, looked at in the middle of each second or of each of 60 parts; the others
+        follow it as they do in the street's sound. None if the microphone was not there in any of them.
+        """
+        parts = max(1, min(60, (end - start) // 1000))
+        levels = [self.laeq(start + (2 * k + 1) * (end - start) // (2 * parts)) for k in range(parts)]
+        there = [v for v in levels if v is not None]
+        if not there:
+            return None
+        if min(there) == max(there):
+            mean = there[0]
+        else:
+            mean = 10 * float(np.log10(np.mean(10 ** (np.array(there) / 10))))
+        relative = self.sound.statistics
+        high, low = round(1000 * (max(there) - mean)), round(1000 * (min(there) - mean))
+        extra = (0, 0, 0, high, low, high, high, *(0,) * 10)
+        return tuple(round(1000 * mean) + r + x for r, x in zip(relative, extra, strict=True))
