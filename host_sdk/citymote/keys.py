@@ -328,6 +328,7 @@ class Opener:
 
 
 def _opened(envelope: Any, frame: bytes, collector: CollectorKey) -> Opened:
+    sealing.check_inner(envelope.kid, frame)
     boot_id: bytes = envelope.kid_context
     boot, partial_iv = int.from_bytes(boot_id[:4], "big"), int.from_bytes(envelope.partial_iv, "big")
     return Opened(envelope.kid, frame, boot, boot_id, partial_iv, collector.public)

@@ -7,9 +7,9 @@ The derivation is RFC 9053's ECDH-SS + HKDF-256 with its COSE_KDF_Context. Repla
 what it has by (node, store epoch, sequence). Keys, files and caches are the caller's.
 """
 
-from . import aesccm, cose, p256
+from . import aesccm, cbor, cose, p256
 from .cose import SealError
-from .errors import ARGUMENT, TOO_LARGE, EncodeError
+from .errors import ARGUMENT, TOO_LARGE, EncodeError, FrameError
 from .limits import MAX_FRAME
 
 ALGORITHM = 10  # AES-CCM-16-64-128
@@ -37,11 +37,6 @@ _ECDH_SS_HKDF_256 = b"\xa1\x01\x38\x1a"  # {1: -27}
 def node_id(sha256, public):
     """The name of a node: the first 6 bytes of SHA-256 of its compressed public key."""
     return sha256(p256.compress(public)).digest()[:NODE_ID_SIZE]
-
-
-def is_sealed(message):
-    """A message is an envelope if it starts like one; a bare frame is an array of more than three."""
-    return len(message) > 0 and (message[0] == 0xD0 or message[0] == 0x83)
 
 
 def kdf_context(node, collector_hash, for_iv):
@@ -193,7 +188,17 @@ def open_(crypto, envelope, key):
     return cose.decrypt(crypto, envelope, key[0], key[1], ALGORITHM)
 
 
-def check_inner(kid, inner):
-    """The node named inside an opened frame must be the one that sealed it, or unnamed."""
-    if inner is not None and bytes(inner) != bytes(kid):
-        raise SealError(cose.INNER_NODE, "the frame names another node than the one that sealed it")
+def check_inner(kid, frame):
+    """Refuse an opened frame that names another node than the one that sealed it (SPEC 5.7); unnamed is fine.
+
+    Only the header's second item is looked at; whether this is a good frame is the decoder's business.
+    """
+    try:
+        reader = cbor.Reader(frame)
+        reader.array(0xFF)
+        reader.uint()
+        inner = reader.bytes() if reader.peek() >> 5 == cbor.BYTES else kid
+    except FrameError:
+        return
+    if inner != kid:
+        raise SealError(cose.INNER_NODE, "the frame names another node than its seal")
