@@ -3,7 +3,6 @@
 `esp32.py` is a board, `unix.py` the virtual node. A test holds the two to the same names and signatures.
 """
 
-# ruff: noqa: F401 - names for others
 import sys
 
 if sys.platform == "esp32":

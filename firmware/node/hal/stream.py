@@ -6,9 +6,12 @@ dict: `ca` (DER certificate of whoever signs for the server), `hostname` (when i
 and `key` (DER, when the server asks who we are), `insecure` (True: encrypt, but ask for no certificate).
 """
 
+# pyright: reportAttributeAccessIssue=false
 import errno
 import socket
 from asyncio import core
+
+_IS_CONNECTED = (106, 127)  # EISCONN on Linux and on lwIP; MicroPython's errno has no name for it
 
 
 class Stream:
@@ -83,7 +86,8 @@ class _Readable:
     def __iter__(self):
         return self
 
-    __await__ = __iter__
+    def __await__(self):
+        yield  # for type checkers; MicroPython awaits what can be iterated
 
     def __next__(self):
         if self._s is None:
@@ -133,7 +137,7 @@ async def open_stream(host, port, tls=None, expecting=None):
             try:
                 sock.connect(info[-1])  # asked again, it says how the first attempt ended
             except OSError as e:
-                if e.errno != errno.EISCONN:
+                if e.errno not in _IS_CONNECTED:
                     raise
         if tls:
             await _handshake(stream, sock, tls, host)

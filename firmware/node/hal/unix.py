@@ -6,6 +6,7 @@ Started by `citymote.testing.vm` with `--bridge=R,W` in argv and a directory of 
 are found if they exist, and buses answer ENODEV.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 import errno
 import gc
 import hashlib
@@ -96,7 +97,7 @@ def random(n):
     return out[:n]
 
 
-async def network_time():
+async def network_time(server=None):
     """Ask the network for the time: seconds since 2000, or OSError."""
     return struct.unpack("<Q", _wires().call(wire.NETWORK_TIME))[0]
 
@@ -115,7 +116,7 @@ def rtc(seconds=None):
 
 
 async def join(network):
-    """Join the network that the settings name; OSError when it cannot be joined."""
+    """Join the network that the settings name; OSError when it cannot be joined. The host's network is always there."""
 
 
 def joined():
@@ -210,7 +211,8 @@ def feed():
 
 
 def memory():
-    """Bytes free in the Python heap now, and the lowest that this function has seen."""
+    """Bytes free in the Python heap now, garbage collected, and the lowest that this function has seen."""
+    gc.collect()
     free = gc.mem_free()
     if free < _low[0]:
         _low[0] = free

@@ -10,6 +10,7 @@ at all or torn, half of it done, before the lights go out. Both refuse what flas
 was cleared without erasing the block.
 """
 
+# pyright: reportAttributeAccessIssue=false
 import struct
 
 BLOCK = 4096

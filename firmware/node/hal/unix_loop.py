@@ -11,6 +11,7 @@ from a real peer is expected (`clock.expect`): then real sockets are waited for,
 until something arrives. A socket that nobody expects anything from is served before each jump.
 """
 
+# pyright: reportAttributeAccessIssue=false
 import select
 import time
 from asyncio import core
