@@ -141,7 +141,8 @@ def execute(
     size = scaled(heap, machine.heap_factor)
     folders = [application(machine.bits)] if path is None else path
     # Without a path of its own the VM would look into the user's ~/.micropython.
-    environment = {"MICROPYPATH": ":".join(str(folder) for folder in folders) or "/nowhere", "PATH": "/usr/bin:/bin"}
+    # Setting it drops .frozen, where asyncio is.
+    environment = {"MICROPYPATH": ":".join([*(str(folder) for folder in folders), ".frozen"]), "PATH": "/usr/bin:/bin"}
     try:
         done = subprocess.run(
             [machine.path, "-X", f"heapsize={size}", *entry],
