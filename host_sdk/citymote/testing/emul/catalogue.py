@@ -1,0 +1,121 @@
+"""Which emulator stands for which driver: what a virtual board is wired from.
+
+`part("sht4x", sources, settings)` makes the chip that the driver of that name, with those settings from a board's
+description, expects at the other end of its wire. Sources are given by quantity name. A quantity that the chip also
+measures but nobody gave a source for is derived, where physics allows no less, or reads zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .anemometer import Anemometer
+from .base import Part, Source
+from .bh1750 import BH1750
+from .pms5003 import PMS5003
+from .replay import Replay
+from .sht4x import SHT4x
+from .sps30 import SPS30
+from .wind_vane import WindVane
+
+Sources = Mapping[str, Source]
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One driver's emulator: the kind of bus, the quantities it takes sources for, and how it is made."""
+
+    driver: str
+    bus: str
+    quantities: tuple[str, ...]
+    make: Callable[[Sources, Settings], Part]
+
+
+def _zero(now: int) -> float | None:
+    return 0.0
+
+
+def _part_of(source: Source, share: float) -> Source:
+    def partly(now: int) -> float | None:
+        value = source(now)
+        return None if value is None else value * share
+
+    return partly
+
+
+def _dust(sources: Sources) -> tuple[Source, Source, Source]:
+    """PM1, PM2.5, PM10: the two that are missing follow from one that is there, in the order that sizes nest in."""
+    pm10 = sources.get("pm10") or sources.get("pm2_5") or sources.get("pm1") or _zero
+    pm2_5 = sources.get("pm2_5") or _part_of(pm10, 0.6)
+    return sources.get("pm1") or _part_of(pm2_5, 0.7), pm2_5, pm10
+
+
+def _only(settings: Settings, *names: str) -> dict[str, Any]:
+    return {name: settings[name] for name in names if name in settings}
+
+
+def _sps30(sources: Sources, settings: Settings) -> Part:
+    pm1, pm2_5, pm10 = _dust(sources)
+    numbers = tuple(sources.get(name, _zero) for name in _NUMBERS)
+    return SPS30(pm1, pm2_5, pm10, sources.get("pm4"), (numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]))
+
+
+_NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
+
+_ENTRIES = (
+    Entry(
+        "anemometer",
+        "counter",
+        ("wind_speed",),
+        lambda sources, settings: Anemometer(sources.get("wind_speed", _zero), **_only(settings, "slope", "offset")),
+    ),
+    Entry(
+        "bh1750",
+        "i2c",
+        ("illuminance",),
+        lambda sources, settings: BH1750(
+            _part_of(sources.get("illuminance", _zero), settings.get("window", 100) / 100), **_only(settings, "address")
+        ),
+    ),
+    Entry("pms5003", "uart", ("pm1", "pm2_5", "pm10"), lambda sources, settings: PMS5003(*_dust(sources))),
+    Entry("replay", "uart", (), lambda sources, settings: Replay.from_sources(sources)),
+    Entry(
+        "sht4x",
+        "i2c",
+        ("temperature", "humidity"),
+        lambda sources, settings: SHT4x(
+            sources.get("temperature", _zero), sources.get("humidity", _zero), **_only(settings, "address")
+        ),
+    ),
+    Entry("sps30", "i2c", ("pm1", "pm2_5", "pm4", "pm10", *_NUMBERS), _sps30),
+    Entry(
+        "wind_vane",
+        "adc",
+        ("wind_direction",),
+        lambda sources, settings: WindVane(
+            _turned(sources.get("wind_direction", _zero), settings.get("offset", 0)),
+            **_only(settings, "kind", "minimum", "maximum", "supply", "pull_up"),
+        ),
+    ),
+)
+
+
+def _turned(source: Source, offset: int) -> Source:
+    """What the vane itself sees when its zero points to `offset` degrees."""
+
+    def turned(now: int) -> float | None:
+        value = source(now)
+        return None if value is None else (value - offset) % 360
+
+    return turned
+
+
+CATALOGUE: Mapping[str, Entry] = {entry.driver: entry for entry in _ENTRIES}
+
+
+def part(driver: str, sources: Sources, settings: Settings | None = None) -> Part:
+    """The emulated chip for a driver; KeyError names a driver that has none."""
+    return CATALOGUE[driver].make(sources, settings or {})

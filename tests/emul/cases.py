@@ -1,0 +1,111 @@
+"""What the contract test needs to know of each driver: over which range its values must come back equal, and how it
+is hurt.
+
+One entry a driver file; `settings` are those with which the whole range is covered. `ranges` are integers at the
+registry's resolution, `step` the chip's own resolution in them. `check` names what protects the bytes: crc (each
+word), sum (each frame), none.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from citymote import registry
+from citymote.testing.emul.base import Part, Source
+from citymote.testing.emul.catalogue import part
+
+
+@dataclass(frozen=True)
+class Case:
+    driver: str
+    ranges: Mapping[str, tuple[int, int]]
+    check: str
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    step: int = 1
+    ident: str = ""
+    unplugged_says: tuple[int | type[OSError], ...] = (OSError,)
+    """What a driver says whose chip is not there: Fault codes, or OSError."""
+    nested: bool = False
+    """Quantities are size classes: each at most the next."""
+
+    @property
+    def name(self) -> str:
+        return self.ident or self.driver
+
+    def module(self) -> Any:
+        return importlib.import_module(f"node.drivers.{self.driver}")
+
+    def cls(self) -> Any:
+        return self.module().DRIVER
+
+    def part(self, values: Mapping[str, int | None]) -> Part:
+        """The chip, measuring constant values given as registry integers."""
+        return part(self.driver, {name: constant(name, value) for name, value in values.items()}, self.settings)
+
+    def middle(self) -> dict[str, int]:
+        return {name: (low + high) // 2 // self.step * self.step for name, (low, high) in self.ranges.items()}
+
+
+def number(name: str) -> int:
+    return registry.quantity(name).id
+
+
+def in_units(name: str, value: int) -> float:
+    return registry.quantity(name).value(value)
+
+
+def constant(name: str, value: int | None) -> Source:
+    unit = None if value is None else in_units(name, value)
+    return lambda now: unit
+
+
+_DUST = {"pm1": (0, 10000), "pm2_5": (0, 10000), "pm4": (0, 10000), "pm10": (0, 10000)}
+_COUNTS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
+_REPLAYED = {
+    "pm2_5": (0, 15000),
+    "temperature": (-500, 850),
+    "laeq": (200, 1400),
+    "acceleration_z": (-16000, 16000),
+    "wind_gust_direction": (0, 359),
+}
+
+CASES = (
+    Case("sht4x", {"temperature": (-400, 1250), "humidity": (0, 1000)}, "crc"),
+    Case(
+        "sht4x",
+        {"temperature": (-400, 1250), "humidity": (0, 1000)},
+        "crc",
+        {"repeatability": "low", "address": 0x45},
+        ident="sht4x-low",
+    ),
+    Case("sps30", _DUST, "crc", nested=True),
+    Case(
+        "sps30",
+        _DUST | dict.fromkeys(_COUNTS, (0, 300000)),
+        "crc",
+        {"number_concentration": True, "auto_cleaning_interval": 86400},
+        ident="sps30-numbers",
+    ),
+    Case("pms5003", {"pm1": (0, 10000), "pm2_5": (0, 10000), "pm10": (0, 10000)}, "sum", step=10, unplugged_says=(8,)),
+    Case("bh1750", {"illuminance": (0, 54612)}, "none"),
+    Case("wind_vane", {"wind_direction": (0, 359)}, "none", unplugged_says=(8,)),
+    Case(
+        "wind_vane",
+        {"wind_direction": (0, 359)},
+        "none",
+        {"offset": 137, "minimum": 500, "maximum": 4500},
+        ident="wind_vane-offset",
+        unplugged_says=(8,),
+    ),
+    Case("anemometer", {"wind_speed": (0, 600)}, "none", {"calm_limit": 2}, unplugged_says=(15,)),
+    Case(
+        "replay",
+        _REPLAYED,
+        "crc",
+        {"quantities": list(_REPLAYED)},
+        unplugged_says=(8,),
+    ),
+)
