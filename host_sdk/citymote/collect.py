@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from citymote.capture import CaptureWriter, Message
-from citymote.decode import Frame, Keys, Opens, open_and_decode, open_keys
+from citymote.decode import Frame, Keys, open_and_decode, open_keys
 from citymote.errors import FrameProblem, RefusedFrame, UsageError
 from citymote.storage.base import CONFLICT, DUPLICATE, STORED, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from citymote.keys import Opener
     from citymote.transports.mqtt import Incoming
 
 # Messages in one transaction at most. A commit costs one wait for the disk, so a batch multiplies the rate by its
@@ -87,7 +89,7 @@ class Collector:
         on_problem: Callable[[str], None] | None = None,
         on_progress: Callable[[Report], None] | None = None,
     ) -> None:
-        self.opener: Opens | None = open_keys(keys)
+        self.opener: Opener | None = open_keys(keys)
         if self.opener is None and not allow_unsealed:
             raise UsageError(
                 "the collector has no keys",
@@ -167,8 +169,7 @@ class Collector:
         named = topic_node(incoming.topic)
         frame = open_and_decode(Message(incoming.payload, incoming.received, incoming.topic), self.opener, named)
         if not frame.sealed:
-            known: Collection[str] = self.opener.nodes if self.opener is not None else ()
-            if frame.node in known:
+            if self.opener is not None and bytes.fromhex(frame.node) in self.opener.keys.nodes:
                 why = "this node seals its frames, and this one is bare: anybody on the broker could have written it"
                 raise RefusedFrame(incoming.topic, "unsealed", why, "Find out who published it.", node=frame.node)
             if not self.allow_unsealed:
@@ -199,3 +200,53 @@ def topic_node(topic: str) -> str | None:
         if len(name) == 12 and all(digit in "0123456789abcdef" for digit in name):
             return name
     return None
+
+
+def collect_from(
+    broker: str,
+    store: str,
+    *,
+    keys: Keys = None,
+    allow_unsealed: bool = False,
+    topic: str = "citymote/+/frames",
+    client_id: str = "citymote-collector",
+    password_file: Path | None = None,
+    ca_file: Path | None = None,
+    capture: Path | None = None,
+    seconds: float | None = None,
+    frames: int | None = None,
+    idle: float | None = None,
+    log: Callable[[str], None] | None = None,
+    on_progress: Callable[[Report], None] | None = None,
+    on_start: Callable[[Callable[[], None]], None] | None = None,
+) -> Report:
+    """The whole job of `citymote collect`: connect, collect until told to stop, disconnect.
+
+    `on_start` is given the function that ends it; `log` hears of connections and of every message that gave no
+    readings.
+    """
+    from citymote.storage.base import open_store
+    from citymote.transports.mqtt import Subscriber
+
+    password: str | None = None
+    if password_file is not None:
+        try:
+            password = password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise UsageError(f"cannot read the password file {password_file}", error.strerror or "") from error
+    opener = open_keys(keys)
+    subscriber = Subscriber(broker, topic, client_id, password, str(ca_file) if ca_file else None, log)
+    writer = CaptureWriter(capture) if capture is not None else None
+    try:
+        with open_store(store) as place:
+            collector = Collector(subscriber, place, opener, allow_unsealed, writer, log, on_progress)
+            if on_start is not None:
+                on_start(collector.stop)
+            subscriber.start()
+            try:
+                return collector.run(seconds, frames, idle)
+            finally:
+                subscriber.stop()
+    finally:
+        if writer is not None:
+            writer.close()

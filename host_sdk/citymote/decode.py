@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import repeat
-from typing import NamedTuple, Protocol, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from citymote import wire
 from citymote.capture import Damage, Item, Message, Source, read
@@ -22,24 +22,14 @@ from citymote.errors import DamagedRecord, FrameProblem, RefusedFrame, Unopenabl
 from citymote.reading import Reading, moment, time_quality_name
 from citymote.registry import quantity
 
+if TYPE_CHECKING:
+    from citymote.keys import Opener
+
 OnError = str | Callable[[FrameProblem], None]
 ON_ERROR = ("raise", "skip", "keep")
 
 
-class Opens(Protocol):
-    """What this module needs of a set of keys: `citymote.keys.Opener` is one."""
-
-    @property
-    def nodes(self) -> Collection[str]:
-        """Ids of the nodes whose keys are known."""
-        ...
-
-    def open(self, message: bytes) -> tuple[bytes, bytes]:
-        """The node's id and the bare frame inside a sealed message."""
-        ...
-
-
-Keys = Union[None, str, "os.PathLike[str]", Opens]
+Keys = Union[None, str, "os.PathLike[str]", "Opener"]
 
 
 class Sample(NamedTuple):
@@ -76,6 +66,11 @@ class Frame:
     @property
     def seq(self) -> int:
         return self.body.seq
+
+    @property
+    def interval(self) -> int:
+        """Seconds that one reading stands for; 0 for the readings of an instant."""
+        return self.body.interval if wire.is_batch(self.body) else 0
 
     @property
     def size(self) -> int:
@@ -177,7 +172,7 @@ class Decoder:
             self.aside.append(Aside(item.data, problem, received))
 
 
-def open_keys(keys: Keys) -> Opens | None:
+def open_keys(keys: Keys) -> Opener | None:
     """An opener from what a caller may hand in: nothing, a key file's path, or an opener."""
     if keys is None:
         return None
@@ -188,7 +183,7 @@ def open_keys(keys: Keys) -> Opens | None:
     return keys
 
 
-def open_and_decode(message: Message, opener: Opens | None, named: str | None = None) -> Frame:
+def open_and_decode(message: Message, opener: Opener | None, named: str | None = None) -> Frame:
     """Open the seal if there is one, then decode strictly. `named` is the node that the link says is speaking."""
     data, where = message.data, message.where
     sealed = wire.is_envelope(data)
@@ -224,18 +219,18 @@ def decode_bare(data: bytes) -> wire.Body:
     return wire.decode(data)
 
 
-def open_seal(message: Message, opener: Opens | None) -> tuple[str, bytes]:
+def open_seal(message: Message, opener: Opener | None) -> tuple[str, bytes]:
     """The node and the bare frame inside an envelope."""
     try:
         claimed: str | None = wire.parse_envelope(message.data).kid.hex()
-    except wire.SealError as error:
+    except wire.ProtocolError as error:
         raise RefusedFrame(message.where, wire.code_of(error), wire.words_of(error), "See SPEC chapter 5.") from None
     if opener is None:
         why = "it is sealed and no keys were given"
         raise UnopenableFrame(message.where, "no_keys", why, "Give a key file (--keys FILE, keys=...).", node=claimed)
     try:
         node, data = opener.open(message.data)
-    except wire.SealError as error:
+    except wire.ProtocolError as error:
         next_ = "Check that the key file holds this node's key and the collector key that the node was given."
         raise UnopenableFrame(message.where, wire.code_of(error), wire.words_of(error), next_, node=claimed) from None
     return node.hex(), data

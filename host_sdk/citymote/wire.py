@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast
 
 from citymote_protocol import cose as _cose
 from citymote_protocol import frame as _frame
+from citymote_protocol import limits as _limits
 from citymote_protocol import quality as _quality
 from citymote_protocol import sealing as _sealing
-from citymote_protocol.errors import FrameError
+from citymote_protocol.errors import FrameError, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +71,8 @@ parse_envelope: Callable[[bytes], Envelope] = cast("Any", _sealing).parse
 expand_quality: Callable[[Sequence[Run], int, int], list[bytearray | None]] = cast("Any", _quality).expand
 quality_word: Callable[[int], str] = cast("Any", _quality).name
 QUALITY_WORDS: tuple[tuple[int, str], ...] = cast("Any", _quality).NAMES
+VERSION: int = _limits.VERSION
+MINOR: int = _limits.MINOR
 MAX_QUALITY: int = cast("Any", _quality).MAX_CODE
 
 _BATCHES = (cast("int", _untyped.BATCH), cast("int", _untyped.SHORT))
@@ -107,13 +110,16 @@ def words_of(error: ValueError) -> str:
 __all__ = [
     "KINDS",
     "MAX_QUALITY",
+    "MINOR",
     "QUALITY_WORDS",
+    "VERSION",
     "Batch",
     "Body",
     "Column",
     "Envelope",
     "Event",
     "FrameError",
+    "ProtocolError",
     "Run",
     "SealError",
     "code_of",

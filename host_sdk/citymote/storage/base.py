@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from citymote.errors import FrameProblem, UsageError
+from citymote.reading import s2000
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,6 +72,26 @@ class Query:
     since: datetime | None = None
     until: datetime | None = None
 
+    def wants(self, reading: Reading) -> bool:
+        """Whether a reading is one of those asked for."""
+        if self.nodes and reading.node not in self.nodes:
+            return False
+        if self.quantities and reading.quantity not in self.quantities:
+            return False
+        if self.since is not None and reading.time < self.since:
+            return False
+        return self.until is None or reading.time < self.until
+
+    def bounds(self) -> tuple[int | None, int | None]:
+        """`since` and `until` in seconds since 2000. Readings are at whole seconds: a bound inside one moves to the
+        next.
+        """
+        return _ceil(self.since), _ceil(self.until)
+
+
+def _ceil(time: datetime | None) -> int | None:
+    return None if time is None else s2000(time) + (1 if time.microsecond else 0)
+
 
 class Store(ABC):
     """A place for frames and readings that survives being killed at any instant."""
@@ -93,8 +114,16 @@ class Store(ABC):
         """Readings by frame as stored: by node, then store epoch and sequence, then time."""
 
     @abstractmethod
-    def iter_frames(self) -> Iterator[Frame]:
-        """Every frame that is stored, as received."""
+    def iter_frames(self, query: Query | None = None) -> Iterator[Frame]:
+        """The frames that are stored, as received; with a query, those that may hold readings it asks for."""
+
+    def iter_selected(self, query: Query | None = None) -> Iterator[tuple[Frame, list[Reading]]]:
+        """Frames with those of their readings that a query asks for; frames without any are passed over."""
+        query = query or Query()
+        for frame in self.iter_frames(query):
+            readings = [reading for reading in frame.readings() if query.wants(reading)]
+            if readings:
+                yield frame, readings
 
     @abstractmethod
     def conflicts(self) -> Iterator[Conflict]:

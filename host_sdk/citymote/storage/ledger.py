@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from citymote.errors import FrameProblem, StoreError
 from citymote.reading import TIME_QUALITIES
-from citymote.storage.base import CONFLICT, DUPLICATE, STORED, Conflict, Counts, Kept, Store
+from citymote.storage.base import CONFLICT, DUPLICATE, STORED, Conflict, Counts, Kept, Query, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -221,8 +221,9 @@ class LedgerStore(Store):
             aside_by_code=by_code,
         )
 
-    def iter_frames(self) -> Iterator[Frame]:
-        for _, frame in self._frames("1", ()):
+    def iter_frames(self, query: Query | None = None) -> Iterator[Frame]:
+        condition, arguments = frame_conditions(query) if query is not None else ("1", ())
+        for _, frame in self._frames(condition, arguments):
             yield frame
 
     def _frames(self, condition: str, arguments: tuple[object, ...]) -> Iterator[tuple[int, Frame]]:
@@ -250,3 +251,20 @@ class LedgerStore(Store):
 
     def close(self) -> None:
         self._db.close()
+
+
+def frame_conditions(query: Query) -> tuple[str, tuple[object, ...]]:
+    """SQL for the frames that may hold readings of a query, over `frames f` and `nodes n`, and its arguments."""
+    text = "f.readings > 0"
+    arguments: list[object] = []
+    if query.nodes:
+        text += f" AND n.node IN ({','.join('?' * len(query.nodes))})"
+        arguments += query.nodes
+    since, until = query.bounds()
+    if since is not None:
+        text += " AND f.last >= ?"
+        arguments.append(since)
+    if until is not None:
+        text += " AND f.first < ?"
+        arguments.append(until)
+    return text, tuple(arguments)

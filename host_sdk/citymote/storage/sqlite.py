@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from citymote.errors import UsageError
-from citymote.reading import Reading, moment, s2000, time_quality_name
+from citymote.reading import Reading, moment, time_quality_name
 from citymote.registry import quantities, quantity
 from citymote.storage.base import Query
-from citymote.storage.ledger import LedgerStore
+from citymote.storage.ledger import LedgerStore, frame_conditions
 
 if TYPE_CHECKING:
     import sqlite3
@@ -86,10 +86,12 @@ class SqliteStore(LedgerStore):
     def iter_readings(self, query: Query | None = None) -> Iterator[Reading]:
         from citymote.decode import quality_name
 
-        frames, samples, arguments, wanted = _conditions(query or Query())
+        query = query or Query()
+        frames, arguments = frame_conditions(query)
+        samples, wanted = _conditions(query)
         outer = (
             "SELECT f.id, n.node, f.epoch, f.seq, f.clock, f.sealed FROM frames f JOIN nodes n ON n.id = f.node "
-            f"WHERE f.readings > 0 {frames} ORDER BY f.node, f.epoch, f.seq"
+            f"WHERE {frames} ORDER BY f.node, f.epoch, f.seq"
         )
         inner = (
             "SELECT time, quantity, sensor, value, quality FROM samples "
@@ -116,32 +118,22 @@ class SqliteStore(LedgerStore):
                 )
 
 
-def _conditions(query: Query) -> tuple[str, str, tuple[object, ...], tuple[object, ...]]:
-    """SQL for the frames and for the samples of a query, and the arguments of each."""
-    frames, samples = "", ""
-    frame_arguments: list[object] = []
-    sample_arguments: list[object] = []
-    if query.nodes:
-        frames += f" AND n.node IN ({','.join('?' * len(query.nodes))})"
-        frame_arguments += query.nodes
+def _conditions(query: Query) -> tuple[str, tuple[object, ...]]:
+    """SQL for the samples of a query, and its arguments; frames are chosen by `frame_conditions`."""
+    samples = ""
+    arguments: list[object] = []
     if query.quantities:
         ids = [quantity_id(name) for name in query.quantities]
         samples += f" AND quantity IN ({','.join('?' * len(ids))})"
-        sample_arguments += ids
-    if query.since is not None:
-        # Readings are at whole seconds: a bound inside a second moves to the next one.
-        since = s2000(query.since) + (1 if query.since.microsecond else 0)
-        frames += " AND f.last >= ?"
+        arguments += ids
+    since, until = query.bounds()
+    if since is not None:
         samples += " AND time >= ?"
-        frame_arguments.append(since)
-        sample_arguments.append(since)
-    if query.until is not None:
-        until = s2000(query.until) + (1 if query.until.microsecond else 0)
-        frames += " AND f.first < ?"
+        arguments.append(since)
+    if until is not None:
         samples += " AND time < ?"
-        frame_arguments.append(until)
-        sample_arguments.append(until)
-    return frames, samples, tuple(frame_arguments), tuple(sample_arguments)
+        arguments.append(until)
+    return samples, tuple(arguments)
 
 
 def quantity_id(name: str) -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from paho.mqtt.client import Client, MQTTMessage
 
-PASSWORD_VARIABLE = "CITYMOTE_MQTT_PASSWORD"
+VARIABLE = "CITYMOTE_MQTT_PASSWORD"
 FRAMES_TOPIC = "citymote/+/frames"
 # Messages that wait here unacknowledged. A broker sends no more than its own window (Mosquitto: 20 by default), so
 # this bounds memory only against one that has no window: 64 Ki frames of a few hundred bytes are some tens of
@@ -72,9 +72,7 @@ def parse_url(url: str) -> Address:
         raise UsageError(f"{shown} is no broker URL", "", hint)
     if parts.password is not None:
         what = "the broker URL carries a password"
-        raise UsageError(
-            what, "others can read it there", f"Leave it out and set {PASSWORD_VARIABLE}, or give a password file."
-        )
+        raise UsageError(what, "others can read it there", f"Leave it out and set {VARIABLE}, or give a password file.")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise UsageError(f"the broker URL ends in {parts.path!r}", "a broker has no path", hint)
     tls = parts.scheme == "mqtts"
@@ -124,9 +122,7 @@ class Subscriber:
             manual_ack=True,
         )
         if self.address.user is not None:
-            client.username_pw_set(
-                self.address.user, password if password is not None else os.environ.get(PASSWORD_VARIABLE)
-            )
+            client.username_pw_set(self.address.user, password if password is not None else os.environ.get(VARIABLE))
         if self.address.tls:
             try:
                 context = ssl.create_default_context(cafile=ca_file)
@@ -218,7 +214,7 @@ class Subscriber:
         elif "protocol" in text:
             next_ = "Use a broker that speaks MQTT 3.1.1."
         else:
-            next_ = f"Check the user in the URL and the password in {PASSWORD_VARIABLE}, and the broker's access list."
+            next_ = f"Check the user in the URL and the password in {VARIABLE}, and the broker's access list."
         self._fatal = BrokerError(f"{self.address} refuses the connection", reason, next_)
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:

@@ -1,0 +1,91 @@
+"""What all verbs share: errors as sentences on stderr, exit statuses, and standard output as a stream of bytes.
+
+Exit status 0 means that every frame or node succeeded, 1 that something failed and was said, 2 that the call itself
+was wrong (typer's), 130 that the user pressed Ctrl-C. Results go to standard output, everything else to standard
+error.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, BinaryIO, ParamSpec
+
+import typer
+
+from citymote.errors import CitymoteError, UsageError
+
+P = ParamSpec("P")
+
+KeysOption = Annotated[
+    Path | None, typer.Option("--keys", help="Key file for sealed frames (see `citymote keys`).", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+
+
+def say(text: str) -> None:
+    """A line for the person in front of the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:
+    """Turn a verb's errors into a sentence and an exit status. A verb returns its status, or None for 0."""
+
+    @functools.wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            status = verb(*args, **kwargs) or 0
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader of our output has seen enough (`| head`): what Python would still flush has nowhere to go.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 1
+        except KeyboardInterrupt:
+            status = 130
+        except CitymoteError as error:
+            say(f"citymote: {error}")
+            status = 1
+        if status:
+            raise typer.Exit(status)
+
+    return run
+
+
+@contextmanager
+def output(path: Path | None, binary: bool = False) -> Iterator[BinaryIO]:
+    """Standard output, or a file that appears under its name only when it is complete."""
+    if path is None:
+        if binary and sys.stdout.isatty():
+            raise UsageError(
+                "this format is binary and standard output is a terminal", "", "Give --out FILE, or redirect."
+            )
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        if error.filename is None and not isinstance(error, BrokenPipeError):
+            error.filename = str(part)
+        raise UsageError(
+            f"cannot write {path}", error.strerror or str(error), "Check the folder and the disk."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def instant(text: str | None) -> datetime | None:
+    """A point in time from the command line: ISO 8601, in UTC unless it says otherwise."""
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no time", "", "Write 2026-11-22 or 2026-11-22T03:04:00Z.") from None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
