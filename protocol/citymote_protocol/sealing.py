@@ -83,14 +83,18 @@ class Sealer:
         self._counter = boot_counter
         self._form = form
         self._secret = None
-        self._block = None
-        self._boot_id(random8)
+        self.boot_id = None
+        self._begin(random8)
 
-    def _boot_id(self, random8):
+    def _begin(self, random8):
+        """Take a fresh boot id. Refused, it leaves everything as it was: a spent key must stay spent."""
         if len(random8) != 8 or len(set(random8)) == 1:
             # Eight equal bytes come from a dead generator (one draw in 2^56 from a live one): draw again.
             raise EncodeError(RANDOM, "a boot id takes 8 random bytes")
-        self.boot_id = self._counter.to_bytes(4, "big") + bytes(random8)
+        boot_id = self._counter.to_bytes(4, "big") + bytes(random8)
+        if boot_id == self.boot_id:
+            raise EncodeError(RANDOM, "the random source repeats itself")
+        self.boot_id = boot_id
         self._next = 0
         self._block = None
 
@@ -108,10 +112,7 @@ class Sealer:
 
     def renew(self, random8):
         """A fresh boot id and key in the same boot, after `exhausted`; without curve arithmetic."""
-        old = self.boot_id
-        self._boot_id(random8)
-        if self.boot_id == old:
-            raise EncodeError(RANDOM, "the random source repeats itself")
+        self._begin(random8)
         if self._secret is not None:
             self._derive()
 

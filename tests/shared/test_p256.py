@@ -6,10 +6,10 @@ Wycheproof's vectors are in tests/host/test_wycheproof.py; these few need no oth
 from citymote_protocol import p256
 
 # RFC 5903, section 8.1
-I = "C88F01F510D9AC3F70A292DAA2316DE544E9AAB8AFE84049C62A9C57862D1433"
+INITIATOR = "C88F01F510D9AC3F70A292DAA2316DE544E9AAB8AFE84049C62A9C57862D1433"
 GIX = "DAD0B65394221CF9B051E1FECA5787D098DFE637FC90B9EF945D0C3772581180"
 GIY = "5271A0461CDB8252D61F1C456FA3E59AB1F45B33ACCF5F58389E0577B8990BB3"
-R = "C6EF9C5D78AE012A011164ACB397CE2088685D8F06BF9BE0B283AB46476BEE53"
+RESPONDER = "C6EF9C5D78AE012A011164ACB397CE2088685D8F06BF9BE0B283AB46476BEE53"
 GRX = "D12DFB5289C8D4F81208B70270398C342296970A0BCCB74C736FC7554494BF63"
 GRY = "56FBF3CA366CC23E8157854C13C58D6AAC23F046ADA30F8353E74F33039872AB"
 SHARED = "D6840F6B42F6EDAFD13116E0E12565202FEF8E9ECE7DCE03812464D04B9442DE"
@@ -48,7 +48,7 @@ def _code(function, *arguments):
 
 
 def test_public_keys_of_rfc_5903():
-    for private, x, y in ((I, GIX, GIY), (R, GRX, GRY)):
+    for private, x, y in ((INITIATOR, GIX, GIY), (RESPONDER, GRX, GRY)):
         public = p256.public_key(_hex(private), _random)
         assert public == p256.encode_point(int(x, 16), int(y, 16)), public.hex()
 
@@ -56,8 +56,8 @@ def test_public_keys_of_rfc_5903():
 def test_shared_secret_of_rfc_5903_from_both_sides_and_both_point_forms():
     r_long = b"\x04" + _hex(GRX + GRY)
     i_short = bytes((2 + (int(GIY, 16) & 1),)) + _hex(GIX)
-    assert p256.ecdh(_hex(I), r_long, _random) == _hex(SHARED)
-    assert p256.ecdh(_hex(R), i_short, _random) == _hex(SHARED)
+    assert p256.ecdh(_hex(INITIATOR), r_long, _random) == _hex(SHARED)
+    assert p256.ecdh(_hex(RESPONDER), i_short, _random) == _hex(SHARED)
 
 
 def test_blinding_changes_the_scalar_and_not_the_result():
@@ -71,10 +71,11 @@ def test_blinding_changes_the_scalar_and_not_the_result():
     p256._digits = digits
     try:
         for fill in (0, 1, 0x7F, 0xFF):
-            assert p256.public_key(_hex(I), lambda count, fill=fill: bytes((fill,)) * count)[1:] == _hex(GIX)
+            assert p256.public_key(_hex(INITIATOR), lambda count, fill=fill: bytes((fill,)) * count)[1:] == _hex(GIX)
     finally:
         p256._digits = plain
-    assert len(set(seen)) == 4 and all((k - int(I, 16)) % p256.N == 0 for k in seen), "scalars differ by multiples of N"
+    assert len(set(seen)) == 4, "four blinds, four scalars"
+    assert all((k - int(INITIATOR, 16)) % p256.N == 0 for k in seen), "scalars differ by multiples of the order"
     assert max(seen) >> 300, "64 bits of blinding make a scalar of 320 bits"
 
 
@@ -187,7 +188,7 @@ def test_no_step_does_more_than_a_few_point_operations():
         longest = steps = 0
         compressed = p256.compress(b"\x04" + _hex(SIGNER))
         for generator in (
-            p256.ecdh_steps(_hex(I), compressed, _random),
+            p256.ecdh_steps(_hex(INITIATOR), compressed, _random),
             p256.verify_steps(compressed, _hex(SAMPLE), _hex(SAMPLE_SIGNATURE)),
             p256.key_pair_steps(_random),
         ):
