@@ -28,7 +28,7 @@ _BUS_KEYS = {
     "counter": {"id", "pin"},
     "i2s": {"id", "sck", "ws", "sd"},
 }
-_SENSOR_KEYS = {"driver", "bus", "settings", "instance", "quantities", "power"}
+_SENSOR_KEYS = {"driver", "bus", "settings", "instance", "quantities", "power", "reads", "limits"}
 _TOP_KEYS = {"name", "title", "platform", "chip", "flash", "buses", "pins", "sensors", "notes"}
 
 
@@ -136,11 +136,13 @@ def _sensor(value: Any, buses: dict[str, dict[str, Any]], pins: dict[str, Any], 
         raise BoardError(where, "a table is expected")
     sensor = cast("dict[str, Any]", value)
     _known(sensor, _SENSOR_KEYS, where)
-    driver, bus = _text(sensor, "driver", where), _text(sensor, "bus", where)
+    driver, bus = _text(sensor, "driver", where), sensor.get("bus")
     if not driver.isidentifier():
         raise BoardError(f"{where}: driver {driver!r}", "the name of a file in node/drivers is expected")
-    if bus not in buses:
-        raise BoardError(f"{where}: bus {bus!r}", f"the board has {', '.join(buses) or 'none'}")
+    # a driver that watches two wires (a vane and its cups) names both, in its own order
+    for one in cast("list[Any]", bus) if isinstance(bus, list) else [bus]:
+        if one not in buses:
+            raise BoardError(f"{where}: bus {one!r}", f"the board has {', '.join(buses) or 'none'}")
     made: dict[str, Any] = {
         "driver": driver,
         "bus": bus,
@@ -152,6 +154,10 @@ def _sensor(value: Any, buses: dict[str, dict[str, Any]], pins: dict[str, Any], 
         if not isinstance(wanted, list) or not all(isinstance(q, str) for q in cast("list[Any]", wanted)):
             raise BoardError(f"{where}: quantities", "a list of quantity names is expected")
         made["quantities"] = wanted
+    if "reads" in sensor:
+        made["reads"] = _number(sensor["reads"], f"{where}: reads", 1, 600)
+    if "limits" in sensor:
+        made["limits"] = _table(sensor, "limits", where)
     if "power" in sensor:
         if sensor["power"] not in pins:
             raise BoardError(f"{where}: power {sensor['power']!r}", f"the board's pins are {', '.join(pins) or 'none'}")

@@ -40,6 +40,7 @@ else:
         connect,
         counter,
         event,
+        exit,
         feed,
         i2c,
         i2s,

@@ -17,7 +17,7 @@ HELLO = 1  # -> JSON: what this start of the node is like
 TICK = 2  # the clock has reached the host's appointment -> next one, u64, or empty
 LOG = 3  # argument level, text
 EVENT = 4  # "name\0" + JSON
-EXIT = 5  # argument exit code, reason
+EXIT = 5  # argument exit code; JSON of reason and report; no reply
 OPEN = 6  # argument kind, bus name -> handle u8
 NETWORK_TIME = 7  # -> s2000 u64
 RTC = 8  # argument 1: set to u64
@@ -31,6 +31,8 @@ UART_ANY = 26  # -> u32
 ADC_READ = 32  # -> microvolts i32
 COUNTER_READ = 33  # -> u64
 I2S_READ = 34  # argument: words
+I2S_SCHEDULE = 35  # -> heard u8, until u64
+I2S_BETWEEN = 36  # start u64, end u64 -> 17 levels i32, or empty
 PIN_SET = 40  # argument level
 PIN_GET = 41  # -> u8
 
@@ -241,6 +243,15 @@ class I2S:
         self._rest = lasts % self._rate
         await asyncio.sleep_ms(lasts // self._rate)
         return self._call(I2S_READ, self._h, words, b"", buf)
+
+    def schedule(self):
+        """(heard, until): is sound rendered now, and up to which uptime does that hold. No board has this."""
+        return struct.unpack("<BQ", self._call(I2S_SCHEDULE, self._h))
+
+    def between(self, start, end):
+        """The levels of a time that was not rendered, or None when the microphone is not there. No board has this."""
+        got = self._call(I2S_BETWEEN, self._h, 0, struct.pack("<QQ", start, end))
+        return struct.unpack("<17i", got) if got else None
 
     def deinit(self):
         pass

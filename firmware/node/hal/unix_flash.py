@@ -15,8 +15,8 @@ import struct
 
 BLOCK = 4096
 
-READ_SIZE = 32
-PROGRAM_SIZE = 32  # as on the ESP32 port: littlefs then caches 128 bytes per open file
+READ_SIZE = 128  # MicroPython gives littlefs a cache of four reads: files up to 512 bytes stay in their directory
+PROGRAM_SIZE = 32
 
 
 class PowerCut(BaseException):

@@ -28,7 +28,7 @@ from .emul.base import AnalogInput, BusFault, I2CChip, Microphone, Nak, Part, Pi
 HELLO, TICK, LOG, EVENT, EXIT, OPEN, NETWORK_TIME, RTC, FLASH_CUT = range(1, 10)
 I2C_WRITE, I2C_READ, I2C_WRITE_READ = 16, 17, 18
 UART_WRITE, UART_READ, UART_ANY = 24, 25, 26
-ADC_READ, COUNTER_READ, I2S_READ, PIN_SET, PIN_GET = 32, 33, 34, 40, 41
+ADC_READ, COUNTER_READ, I2S_READ, I2S_SCHEDULE, I2S_BETWEEN, PIN_SET, PIN_GET = 32, 33, 34, 35, 36, 40, 41
 KINDS = ("i2c", "uart", "adc", "counter", "i2s", "pin")
 
 RX_BUFFER = 256
@@ -37,6 +37,9 @@ RX_BUFFER = 256
 _REQUEST = struct.Struct("<BBQII")
 _REPLY = struct.Struct("<BBxxI")
 _U64 = struct.Struct("<Q")
+_SCHEDULE = struct.Struct("<BQ")
+_SPAN = struct.Struct("<QQ")
+_LEVELS = struct.Struct("<17i")
 
 
 class PowerCut(Exception):
@@ -154,6 +157,7 @@ class Bridge:
         self.now = start
         self.requests = 0
         self.exit_reason: str | None = None
+        self.report: dict[str, Any] = {}
         self.error: BaseException | None = None
         self._on_event = on_event
         self._on_log = on_log
@@ -206,7 +210,8 @@ class Bridge:
             if self._appointments and self._appointments[0][0] <= now:
                 self._keep_appointments(now)
             if op == EXIT:
-                self.exit_reason = data.decode()
+                said = json.loads(data)
+                self.exit_reason, self.report = said["reason"], said["report"]
                 continue
             error, body = 0, b""
             try:
@@ -251,7 +256,7 @@ class Bridge:
                 return self._i2c(op, name, now, argument, data)
             if op <= UART_ANY:
                 return self._uart(op, name, now, argument, data)
-            return self._single(op, name, now, argument)
+            return self._single(op, name, now, argument, data)
         return self._node(op, now, argument, data)
 
     def _i2c(self, op: int, name: str, now: int, argument: int, data: bytes) -> bytes:
@@ -292,7 +297,7 @@ class Bridge:
             chip.receive(now, data)
         return b""
 
-    def _single(self, op: int, name: str, now: int, argument: int) -> bytes:
+    def _single(self, op: int, name: str, now: int, argument: int, data: bytes) -> bytes:
         wiring = self.wiring
         try:
             if op == ADC_READ:
@@ -301,6 +306,13 @@ class Bridge:
                 return _U64.pack(wiring.counter[name].count(now))
             if op == I2S_READ:
                 return wiring.i2s[name].samples(now, argument)
+            if op == I2S_SCHEDULE:
+                heard, until = wiring.i2s[name].schedule(now)
+                return _SCHEDULE.pack(heard, max(0, until - self.start))
+            if op == I2S_BETWEEN:
+                begin, end = _SPAN.unpack(data)
+                levels = wiring.i2s[name].between(now, begin + self.start, end + self.start)
+                return b"" if levels is None else _LEVELS.pack(*levels)
             if op == PIN_SET:
                 wiring.pin.setdefault(name, Pin()).set(now, argument)
                 return b""
@@ -308,7 +320,9 @@ class Bridge:
                 return bytes([wiring.pin.setdefault(name, Pin()).level])
         except KeyError:
             # An open input: no voltage, no pulses, no sound.
-            return {ADC_READ: bytes(4), COUNTER_READ: bytes(8), I2S_READ: bytes(4 * argument)}[op]
+            if op == I2S_SCHEDULE:
+                return _SCHEDULE.pack(False, now + 3_600_000 - self.start)
+            return {ADC_READ: bytes(4), COUNTER_READ: bytes(8), I2S_READ: bytes(4 * argument), I2S_BETWEEN: b""}[op]
         raise OSError(errno.EINVAL, f"the node asked for the unknown operation {op}")
 
     def _node(self, op: int, now: int, argument: int, data: bytes) -> bytes:

@@ -22,7 +22,7 @@ import struct
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,11 +46,15 @@ class NodeFailed(CitymoteError):
 
 @dataclass(frozen=True)
 class Ending:
-    """How one start of the node ended: exit code (negative: killed by that signal), what it said, and when."""
+    """How one start of the node ended: exit code (negative: killed by that signal), what it said, and when.
+
+    `report` is what the application passed to `hal.exit`: counters of its run.
+    """
 
     code: int
     reason: str | None
     now: int
+    report: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -212,7 +216,7 @@ class VirtualNode:
             with self._lock:
                 self._now = bridge.now
                 self._rtc = bridge.rtc
-                self.endings.append(Ending(code, bridge.exit_reason, bridge.now))
+                self.endings.append(Ending(code, bridge.exit_reason, bridge.now, bridge.report))
                 if code != RESET_CODE or bridge.exit_reason != "reset":
                     return
                 self._pending.extend(bridge.appointments())

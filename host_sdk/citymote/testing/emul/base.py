@@ -19,22 +19,22 @@ Source = Callable[[int], "float | None"]
 """A physical quantity over time: `now` in ms -> value in the registry's unit, or None when the sensor is not there."""
 
 
-class Nak(Exception):  # noqa: N818 - named as data sheets name it
+class Nak(Exception):
     """Nobody acknowledged the address or the byte; the node's driver gets OSError(ENODEV)."""
 
 
-class Timeout(Exception):  # noqa: N818
+class Timeout(Exception):
     """The chip held the clock low, or never finished; the node's driver gets OSError(ETIMEDOUT)."""
 
 
-class BusFault(Exception):  # noqa: N818
+class BusFault(Exception):
     """The wire itself is broken (a line stuck low, arbitration lost); the node's driver gets OSError(EIO)."""
 
 
 class Emulator:
     """What all emulated parts share: they lose power together with the node, and come back as from the box."""
 
-    def power_up(self, now: int) -> None:
+    def power_up(self, now: int = 0) -> None:
         """The power came on at `now`: forget volatile registers, warm up, count from 0. Not called for a mere reset."""
 
 
@@ -91,8 +91,19 @@ class Microphone(Emulator):
     """A digital microphone on I2S."""
 
     def samples(self, now: int, count: int) -> bytes:
-        """The next `count` words as the chip shifts them out: 32 bits each, little endian in the node's buffer."""
+        """The `count` words that end at `now`, as the chip shifts them out: 32 bits each, little endian."""
         return bytes(4 * count)
+
+    def schedule(self, now: int) -> tuple[bool, int]:
+        """Whether sound is to be listened to now (or nothing is rendered), and until when that stays so."""
+        return True, now + 3_600_000
+
+    def between(self, now: int, start: int, end: int) -> tuple[int, ...] | None:
+        """The levels of a time that is not rendered, which enter behind the microphone: 17 integers in 0.001 dB.
+
+        LAeq LCeq LZeq LAFmax LAFmin LASmax LCpeak, then ten deciles of LAF, loudest first; None: no microphone.
+        """
+        return None
 
 
 class Pin(Emulator):
