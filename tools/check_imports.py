@@ -40,7 +40,11 @@ class Row:
 
 TABLE = (
     # `array` is a container without behaviour, the same in both interpreters, and what typed columns are kept in.
-    Row("citymote_protocol", ("protocol/citymote_protocol/**/*.py",), may=("array", "struct", "binascii", "citymote_protocol")),
+    Row(
+        "citymote_protocol",
+        ("protocol/citymote_protocol/**/*.py",),
+        may=("array", "struct", "binascii", "citymote_protocol"),
+    ),
     # `micropython.const` costs nothing and names a chip's registers; faults carry the quality codes.
     Row(
         "node/drivers",
@@ -76,6 +80,7 @@ TABLE = (
 ONE_MODULE = {
     "typer": "citymote.cli",  # each verb declares its own options
     "rich": "citymote.cli",
+    "numpy": "citymote.testing",  # the synthesis of sound is split into instrument and street
 }
 OUR_OWN = ("citymote", "citymote_protocol")
 
@@ -150,9 +155,10 @@ class _Reader(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         called = ast.unparse(node.func)
         first = node.args[0] if node.args else None
-        if called in ("__import__", "importlib.import_module", "import_module") and isinstance(first, ast.Constant):
-            if isinstance(first.value, str) and not first.value.startswith("."):
-                self._add(first.value, node.lineno)
+        name = first.value if isinstance(first, ast.Constant) else None
+        imports = called in ("__import__", "importlib.import_module", "import_module")
+        if imports and isinstance(name, str) and not name.startswith("."):
+            self._add(name, node.lineno)
         self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
