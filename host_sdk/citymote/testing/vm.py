@@ -129,7 +129,10 @@ class VirtualNode:
         folder = self.directory
         (folder / "board.json").write_text(json.dumps(self.board))
         if settings is not None:
-            (folder / "settings.json").write_text(json.dumps(settings))
+            # a broker's password may be in it
+            path = folder / "settings.json"
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(settings))
         for name, blocks in {**DEFAULT_FLASH, **self.board.get("flash", {})}.items():
             image = folder / f"{name}.img"
             if not image.exists():

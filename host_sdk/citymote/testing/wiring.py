@@ -24,8 +24,9 @@ def wire(
 ) -> Wiring:
     """All chips of `board`, in `world`. `heard`: which sound is rendered, see `emul.microphone`.
 
-    Quantised: chips play the middle of the value's bin at the registry's resolution, so that a recorded value comes back
-    equal through every chip whose own grid is at least as fine.
+    Quantised: chips play the middle of the value's bin at the registry's resolution, so that a recorded value comes
+    back equal through every chip whose own grid is at least as fine. A chip of whose quantities the world knows none
+    is not connected: it would otherwise measure zeros that nobody wrote down.
     """
     wiring = Wiring()
     for sensor in board["sensors"]:
@@ -63,6 +64,8 @@ def _part(sensor: Mapping[str, Any], world: World, seed: int, quantised: bool, h
 
         return Replay(world.row([_name(q) for q in settings["quantities"]], instance=instance))
     names = [name for name in CATALOGUE[driver].quantities if world.knows(name, instance=instance)]
+    if not names:
+        return None
     sources = {name: world.source(name, instance=instance, quantised=quantised) for name in names}
     return CATALOGUE[driver].make(sources, settings)
 
