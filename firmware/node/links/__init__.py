@@ -1,0 +1,1 @@
+"""Links carry the protocol's bytes and nothing more: one file a link."""

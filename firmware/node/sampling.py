@@ -1,0 +1,123 @@
+"""Rows of readings at instants that every node of a city shares: multiples of the interval on the clock.
+
+A row's time is the end of its interval, and nothing is measured after it: each sensor is woken as long before as it needs
+(`sensor`), what accumulates is closed at the instant itself. A sensor that fails or is late leaves an absent value and the
+reason; a row is made at every instant, whatever happens to the sensors, because absent is a statement too. While the
+time is unknown the instants are multiples of the uptime, and the rows say so.
+"""
+
+from asyncio import create_task, sleep_ms
+
+from .journal import ERROR, INFO, reason
+from .plausibility import Judge
+from .sensor import BoardError, Sensor, make_driver, quantity_id
+
+_SOON = 500  # ms; an instant nearer than this is not worth trying for
+_LATE = 1000  # ms; a clock that moved by more within an interval dates the row by what it says now
+
+
+def build_sensors(board, hal, log):
+    """The sensors of a board description, and sentences about those that could not be made."""
+    sensors = []
+    problems = []
+    taken = []
+    for index, entry in enumerate(board.get("sensors", ())):
+        try:
+            driver = make_driver(entry, hal)
+            power = hal.pin(entry["power"]) if entry.get("power") else None
+            instance = entry.get("instance")
+            if instance is None:
+                instance = 0
+                while any((quantity, instance) in taken for quantity in driver.QUANTITIES):
+                    instance += 1
+            sensor = Sensor(index, entry, driver, instance, hal.uptime_ms, log, power)
+            for column in sensor.columns:
+                if column in taken:
+                    raise BoardError("%s: another sensor has instance %d of that quantity" % (sensor.name, instance))
+            taken += sensor.columns
+            sensors.append(sensor)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as e:
+            text = "sensor %d (%s): %s" % (index, entry.get("driver"), reason(e))
+            problems.append(text)
+            log(ERROR, text)
+    return sensors, problems
+
+
+def board_rules(board, sensors):
+    """The plausibility rules that a board description has for its columns."""
+    rules = {}
+    entries = board.get("sensors", ())
+    for sensor in sensors:
+        limits = entries[sensor.index].get("limits") or {}
+        for key in limits:
+            rules[(quantity_id(key), sensor.instance)] = tuple(limits[key])
+    return rules
+
+
+class Sampler:
+    """Makes rows for `keep(time, clock state, values, quality)`; `time` as `Store.append` wants it."""
+
+    def __init__(self, sensors, clock, hal, interval, keep, log, rules=None):
+        self.sensors = sensors
+        self.columns = tuple(sorted(column for sensor in sensors for column in sensor.columns))
+        self.rows = 0
+        self.last = None  # time of the last row, by the clock as it was then
+        self._clock = clock
+        self._hal = hal
+        self._interval = interval
+        self._keep = keep
+        self._log = log
+        self._values = [None] * len(self.columns)
+        self._quality = bytearray(len(self.columns))
+        self._judge = Judge(self.columns, interval, rules)
+
+    async def warm_up(self):
+        """Wake every sensor and read it once, to learn what it needs; called when the node starts."""
+        for sensor in self.sensors:
+            if sensor.accumulates:
+                sensor.begin()
+            else:
+                create_task(sensor.measure(True))
+
+    def _plan(self):
+        time = self._clock.next_multiple(self._interval, _SOON)
+        if self.last is not None and time == self.last:
+            time += self._interval  # the clock was set back a little: that row is there already
+        return time
+
+    async def run(self, until=0):
+        """Sample for ever, or up to and with the instant `until`."""
+        interval = self._interval
+        self._log(INFO, "sampling %d columns every %d s" % (len(self.columns), interval))
+        while True:
+            time = self._plan()
+            if until and time > until and self._clock.known:
+                return
+            end = self._clock.until(time)
+            number = time // interval
+            for sensor in self.sensors:
+                if not sensor.accumulates and number % sensor.every == 0:
+                    create_task(sensor.follow(end, interval * 1000))
+            wait = end - self._hal.uptime_ms()
+            if wait > 0:
+                await sleep_ms(wait)
+            self._close(time, end, number)
+
+    def _close(self, time, end, number):
+        if abs(self._clock.until(time) - end) > _LATE:
+            time = self._clock.at(end)  # the time became known, or jumped, within this interval
+        values = self._values
+        quality = self._quality
+        for sensor in self.sensors:
+            if sensor.accumulates:
+                sensor.close()
+            due = number % sensor.every == 0
+            for column, value, code in sensor.results():
+                at = self.columns.index(column)
+                values[at] = value
+                quality[at] = code if due else 0
+        self._judge.judge(values, quality)
+        self.last = time
+        self.rows += 1
+        state = self._clock.state
+        self._keep(time if self._clock.known else (end + 500) // 1000, state, values, quality)

@@ -1,0 +1,236 @@
+"""One fitted sensor: its driver, made from the board description, and everything that can go wrong between the two.
+
+The sampler calls `measure` before the instants that count; whatever the driver raises becomes a quality code for each of its
+quantities, a counter and a line in the log, and never more than that. How long a chip takes from its first `start()` to its
+reading is learned from the last time, so that the next reading ends when its interval does.
+"""
+
+from asyncio import sleep_ms
+
+from citymote_protocol import quantities
+
+from . import statistics
+from .drivers.fault import NO_ANSWER, STUCK_BUS, WARMING_UP, Fault
+from .journal import DETAIL, WARNING, reason
+
+ETIMEDOUT = 110
+_STEPS = 16  # calls of start() or stop() after which a driver does not come to an end
+_SHORT = 1000  # ms; a chip that answers within can be asked again before the interval ends
+_TRIES = 3
+_MARGIN = 150  # ms between the end of a reading and the instant that dates it
+# A fan or heater is switched off between readings when it would rest this long, and this many times as long as it warms up.
+_REST = 300000
+_REST_FACTOR = 4
+_WARM = 5000  # ms; what warms up longer is a fan or a heater
+
+
+class BoardError(ValueError):
+    """A sensor of the board description that cannot be made; says which and why."""
+
+
+def quantity_id(item):
+    """A quantity of the board description, named or numbered."""
+    number = quantities.by_name(item) if isinstance(item, str) else item
+    if type(number) is not int or quantities.decimals(number) is None:
+        raise BoardError("unknown quantity %s" % (item,))
+    return number
+
+
+def make_driver(entry, hal):
+    """The driver object of one entry of the board description."""
+    name = entry["driver"]
+    settings = entry.get("settings") or {}
+    if not all(c.isalpha() or c.isdigit() or c == "_" for c in name):
+        raise BoardError("driver name %s" % name)
+    try:
+        if name == "sound_meter":
+            from .sound.meter import Meter, Port
+
+            return Meter(Port(hal, entry["bus"]), **settings)
+        driver = getattr(__import__("node.drivers." + name), "drivers")
+        driver = getattr(driver, name).DRIVER
+    except ImportError:
+        raise BoardError("no driver %s" % name) from None
+    names = entry.get("bus", ())
+    kinds = driver.BUS
+    if isinstance(names, str):
+        names, kinds = (names,), (kinds,)
+    elif isinstance(kinds, str):
+        kinds = (kinds,) * len(names)
+    buses = []
+    for kind, bus in zip(kinds, names):
+        if kind == "uart":
+            buses.append(hal.uart(bus, driver.BAUDRATE))
+        else:
+            buses.append(getattr(hal, kind)(bus))
+    return driver(*buses, **settings)
+
+
+class Sensor:
+    """A driver and the columns it fills. `entry` is its part of the board description, `instance` its number."""
+
+    def __init__(self, index, entry, driver, instance, uptime, log, power=None):
+        self.index = index
+        self.name = entry["driver"]
+        self.instance = instance
+        self.driver = driver
+        self.accumulates = getattr(driver, "ACCUMULATES", False)
+        self.reads = entry.get("reads", 1)
+        self.every = entry.get("every", 1)  # rows from one reading to the next
+        self._power = power
+        self._uptime = uptime
+        self._log = log
+        wanted = entry.get("quantities")
+        wanted = driver.QUANTITIES if wanted is None else [quantity_id(item) for item in wanted]
+        self.gather = []  # (source quantity, Gather, column)
+        for quantity in wanted:
+            source = quantity
+            if quantity not in driver.QUANTITIES:
+                source = statistics.source(quantity)
+                if source not in driver.QUANTITIES:
+                    raise BoardError("%s does not measure %s" % (self.name, quantities.name(quantity)))
+            self.gather.append((source, statistics.Gather(quantity), (quantity, instance)))
+        if not (type(self.reads) is int and 1 <= self.reads <= 3600 and type(self.every) is int and self.every >= 1):
+            raise BoardError("%s: reads is 1 to 3600, every at least 1" % self.name)
+        self.lead = 0  # ms from the first start() to the reading, as it was last time
+        self.cold = 0  # the same from power-down
+        self.busy = False
+        self.errors = 0
+        self.fault = None  # the code of the last failure, None while all is well
+        self.good_at = None  # uptime of the last reading that had a value
+        self._round = 0
+
+    @property
+    def columns(self):
+        return [column for _, _, column in self.gather]
+
+    async def _steps(self, step):
+        for _ in range(_STEPS):
+            wait = step()
+            if not wait:
+                return
+            await sleep_ms(wait)
+        raise Fault(NO_ANSWER, "no end to its steps")
+
+    async def _once(self):
+        begin = self._uptime()
+        if self._power:
+            self._power.value(1)
+        await self._steps(self.driver.start)
+        readings = self.driver.read()
+        self.lead = self._uptime() - begin
+        if not self.cold:
+            self.cold = self.lead
+        return readings
+
+    async def measure(self, begin=False):
+        """One reading, with what follows from its failure; `begin`: the first, which only shows what the chip is like."""
+        self.busy = True
+        this = self._round
+        code = None
+        try:
+            for left in range(_TRIES, 0, -1):
+                try:
+                    readings = await self._once()
+                    break
+                except Exception as e:
+                    code = self._failed(e)
+                    if left == 1 or self.lead > _SHORT or code == WARMING_UP:
+                        readings = None
+                        break
+        finally:
+            self.busy = False
+        if not begin and this == self._round:
+            self._add(readings, code)
+        return readings is not None
+
+    def _failed(self, error):
+        self.errors += 1
+        if isinstance(error, Fault):
+            code = error.code
+        elif isinstance(error, OSError):
+            code = STUCK_BUS if error.errno == ETIMEDOUT else NO_ANSWER
+        else:
+            code = NO_ANSWER  # a driver's own mistake
+        if code != self.fault:
+            self._log(WARNING, "%s %d: %s" % (self.name, self.instance, reason(error)))
+        self.fault = code
+        return code
+
+    def _add(self, readings, code):
+        for source, gather, _ in self.gather:
+            found = None
+            for reading in readings or ():
+                if reading[0] == source:
+                    found = reading
+            if found is None:
+                gather.add(None, NO_ANSWER if code is None else code)
+            else:
+                gather.add(found[1], found[2])
+                if found[1] is not None:
+                    self.good_at = self._uptime()
+        if readings is not None:
+            if self.fault is not None:
+                self._log(DETAIL, "%s %d: answers again" % (self.name, self.instance))
+            self.fault = None
+
+    async def follow(self, end, interval):
+        """Take this interval's readings, the last one just before the uptime `end`; `interval` in ms."""
+        if self.busy:
+            return
+        for k in range(self.reads - 1, -1, -1):
+            tries = _TRIES if self.lead <= _SHORT else 1
+            at = end - interval * k // self.reads - self.lead * tries - _MARGIN
+            wait = at - self._uptime()
+            if wait > 0:
+                await sleep_ms(wait)
+            await self.measure()
+        if self._rests(interval):
+            await self.rest()
+
+    def _rests(self, interval):
+        spare = interval * self.every // self.reads - self.cold
+        return self.cold >= _WARM and spare >= _REST and spare >= _REST_FACTOR * self.cold
+
+    async def rest(self):
+        """Switch the chip's fan or heater off; the next reading warms it up again."""
+        self.busy = True
+        try:
+            await self._steps(self.driver.stop)
+            if self._power:
+                self._power.value(0)
+            self.lead = self.cold
+        except Exception as e:
+            self._failed(e)
+        finally:
+            self.busy = False
+
+    def begin(self):
+        """An accumulating driver's interval begins."""
+        try:
+            for _ in range(_STEPS):
+                if not self.driver.start():
+                    return
+        except Exception as e:
+            self._failed(e)
+
+    def close(self):
+        """An accumulating driver's interval ends, and the next one begins."""
+        code = readings = None
+        try:
+            readings = self.driver.read()
+        except Exception as e:
+            code = self._failed(e)
+        self._add(readings, code)
+        self.begin()
+
+    def results(self):
+        """What the interval came to: (column, integer or None, quality) each; a new interval begins."""
+        missing = WARMING_UP if self.busy else NO_ANSWER
+        self._round += 1  # a reading that comes after its instant belongs to no row
+        out = []
+        for _, gather, column in self.gather:
+            value, code = gather.result(missing)
+            gather.clear()
+            out.append((column, value, code))
+        return out
