@@ -9,12 +9,14 @@ of packed frames is in `rice`, sealing in `sealing`.
 from array import array
 
 from . import rice
-from .cbor import ARRAY, BYTES, MAP, UINT, put_bytes, put_head
+from .cbor import ARRAY, MAP, UINT, put_bytes, put_head
 from .columns import FOUND, put_column, read_column
-from .errors import ARGUMENT, COUNT, ITEMS, QUALITY, EncodeError, FrameError
+from .errors import ARGUMENT, COUNT, ITEMS, NODE, QUALITY, EncodeError, FrameError
 from .header import (
     BATCH,
+    NIL,
     OPTION_QUALITY,
+    PACKED,
     Frame,
     columns_bytes,
     node_bytes,
@@ -23,6 +25,7 @@ from .header import (
     read_columns,
     read_identity,
     read_options,
+    read_sequence,
 )
 from .limits import MAX_COUNT, MAX_FRAME, MAX_GAP, MAX_INTERVAL, MAX_RUNS, MAX_TIME
 from .quality import MAX_CODE
@@ -100,7 +103,7 @@ class Encoder:
         self._node = node_bytes(node)
         self._columns = columns_bytes(self.columns)
         self._found = array("i", (0 for _ in range(FOUND)))
-        self._pack = rice.Packer(len(self.columns))
+        self._packer = rice.Packer()
         self.buffer = bytearray(size)
         self._view = memoryview(self.buffer)
 
@@ -120,23 +123,25 @@ class Encoder:
         self._check(time, interval, count, columns, times)
         runs = _count_runs(quality, count) if quality is not None else 0
         buf = self.buffer
-        width = len(self.columns)
-        while True:
-            tail = 1 if runs else 0
-            pos = put_header(buf, 8 + (1 if packed else width) + tail, BATCH, clock, self._node, epoch, seq)
+        tail = 1 if runs else 0
+        pos = 0
+        if packed:
+            # a frame that need not say its node says nothing at all about it: a byte is much on a narrow link
+            node = None if self._node == NIL else self._node
+            items = (5 if node is None else 6) + tail
+            pos = put_header(buf, items, PACKED, clock, node, epoch, seq)
+            pos = put_bytes(buf, pos, self._columns)
+            # 0: a value that the bit stream cannot say (SPEC 4.7); plain columns can
+            pos = self._packer.put(buf, pos, time, count, interval, columns, times)
+        if pos == 0:
+            width = len(self.columns)
+            pos = put_header(buf, 8 + width + tail, BATCH, clock, self._node, epoch, seq)
             pos = put_time(buf, pos, time)
             pos = put_head(buf, pos, UINT, count)
             pos = put_interval(buf, pos, interval, count, times)
             pos = put_bytes(buf, pos, self._columns)
-            if not packed:
-                for index in range(width):
-                    pos = put_column(buf, pos, columns[index], count, self._found)
-                break
-            end = self._pack.put(buf, pos, count, columns)
-            if end:
-                pos = end
-                break
-            packed = False  # a value that the bit stream cannot say (SPEC 4): columns can
+            for index in range(width):
+                pos = put_column(buf, pos, columns[index], count, self._found)
         if runs:
             pos = _put_quality(buf, pos, quality, count, runs)
         if pos > MAX_FRAME:
@@ -177,18 +182,31 @@ def read_batch(reader, items, frame):
     set_times(frame, deviations)
     frame.columns = read_columns(reader)
     width = len(frame.columns)
-    if reader.peek() >> 5 == BYTES:
-        frame.packed = True
-        left = items - 9
-        frame.values = rice.unpack(reader.bytes(MAX_FRAME), frame.count, width)
-    else:
-        left = items - 8 - width
-        if not 0 <= left <= 1:
-            raise FrameError(ITEMS, "%d items for %d columns" % (items, width))
-        frame.values = [read_column(reader, frame.count) for _ in range(width)]
+    left = items - 8 - width
     if not 0 <= left <= 1:
-        raise FrameError(ITEMS, "%d items" % items)
+        raise FrameError(ITEMS, "%d items for %d columns" % (items, width))
+    frame.values = [read_column(reader, frame.count) for _ in range(width)]
     if left:
+        read_options(reader, frame, read_quality)
+    return frame
+
+
+def read_packed(reader, items, frame):
+    """The rest of a packed batch frame, behind its head."""
+    if reader.peek() >> 5 == UINT:
+        items += 1  # no node: the link or the envelope names it
+        read_sequence(reader, frame)
+    else:
+        read_identity(reader, frame)
+        if frame.node is None:
+            raise FrameError(NODE, "a packed frame without a node has no item for it")
+    if not 6 <= items <= 7:
+        raise FrameError(ITEMS, "%d items" % items)
+    frame.columns = read_columns(reader)
+    frame.packed = True
+    frame.values, deviations = rice.unpack(reader.bytes(MAX_FRAME), frame, len(frame.columns))
+    set_times(frame, deviations)
+    if items == 7:
         read_options(reader, frame, read_quality)
     return frame
 

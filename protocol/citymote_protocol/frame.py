@@ -4,12 +4,26 @@ Encoders are where their kinds are and are handed on here.  A sealed envelope is
 apart by the first byte, `sealing` opens it, and what comes out is decoded here.
 """
 
-from .batch import Batch, Encoder, read_batch
+from .batch import Batch, Encoder, read_batch, read_packed
 from .descriptor import Descriptor, encode_descriptor, read_descriptor
 from .errors import EncodeError, FrameError
 from .event import Event, Status, encode_event, encode_status, read_event
-from .header import BATCH, BLE, CLOCKS, DESCRIPTOR, ESTIMATED, EVENT, NETWORK, NEVER, SATELLITE, SHORT, STATUS
-from .header import Frame, begin, is_envelope
+from .header import (
+    BATCH,
+    BLE,
+    CLOCKS,
+    DESCRIPTOR,
+    ESTIMATED,
+    EVENT,
+    NETWORK,
+    NEVER,
+    PACKED,
+    SATELLITE,
+    STATUS,
+    Frame,
+    begin,
+    is_envelope,
+)
 
 
 def decode(data):
@@ -21,6 +35,8 @@ def decode(data):
         frame = read_event(reader, items, Event())
     elif kind == STATUS:
         frame = read_event(reader, items, Status())
+    elif kind == PACKED:
+        frame = read_packed(reader, items, Batch())
     else:
         frame = read_descriptor(reader, items, Descriptor())
     frame.clock = clock

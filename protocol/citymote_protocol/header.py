@@ -45,7 +45,7 @@ from .quantities import quantity_set, set_id_for
 
 BATCH = 0
 EVENT = 1
-SHORT = 2
+PACKED = 2
 STATUS = 3
 DESCRIPTOR = 4
 
@@ -55,6 +55,8 @@ NETWORK = 2
 SATELLITE = 3
 ESTIMATED = 4
 CLOCKS = ("never", "ble", "network", "satellite", "estimated")
+
+NIL = b"\xf6"
 
 OPTION_MINOR = 0
 OPTION_QUALITY = 1
@@ -124,6 +126,10 @@ def read_node(reader):
 
 def read_identity(reader, frame):
     frame.node = read_node(reader)
+    read_sequence(reader, frame)
+
+
+def read_sequence(reader, frame):
     frame.epoch = reader.uint(MAX_EPOCH)
     frame.seq = reader.uint(MAX_SEQ)
 
