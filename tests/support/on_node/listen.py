@@ -1,0 +1,74 @@
+# Runs inside a MicroPython VM: the node's sound level meter listens to a file of words. See tests/support/sound.py.
+# listen.py MODE FILE RATE OUT; FILE: count u32, then so many words, again and again.
+
+import json
+import struct
+import sys
+
+from node.sound import block, engine, interval, signal
+
+
+def levels(f, rate):
+    total = interval.Interval()
+    meter = engine.Engine(total, rate)
+    buf = bytearray(rate // 50 * 4)
+    zero = 120000  # a full-scale sine in 0.001 dB with the default microphone
+
+    def db(value):
+        return None if value is None else (value - zero) / 1000
+
+    while True:
+        head = f.read(4)
+        if not head:
+            return
+        left = struct.unpack("<I", head)[0] * 4
+        meter.restart()
+        total.clear()
+        fast = []
+        slow = []
+        view = memoryview(buf)
+        every = 0
+        while left:
+            n = f.readinto(view[: min(left, len(buf))])
+            left -= n
+            meter.feed(buf, n // 4 & ~3)
+            every += n // 4
+            if every >= rate // 8:  # 125 ms, to the nearest 20
+                every -= rate // 8
+                q = meter._q
+                fast.append(db(meter.key_level(q[5])))
+                slow.append(db(meter.key_level((((q[3] + 64) >> 1) << 20) | (q[2] >> 8))))
+        meter.close()
+        print(json.dumps({
+            "laeq": db(total.mean(2)), "lceq": db(total.mean(1)), "lzeq": db(total.mean(0)),
+            "laf_max": db(total.laf_max), "laf_min": db(total.laf_min), "las_max": db(total.las_max),
+            "lc_peak": db(total.lc_peak), "l10": db(total.exceeded(10)), "l50": db(total.exceeded(50)),
+            "l90": db(total.exceeded(90)), "overload": total.overload, "fault": total.fault,
+            "blocks": total.blocks, "fast": fast, "slow": slow,
+        }))  # fmt: skip
+
+
+def states(f, rate, out):
+    meter = engine.Engine(interval.Interval(), rate)
+    meter._settle = 0
+    meter._clear()
+    meter._tick = lambda: None
+    size = meter._block
+    buf = bytearray(size * 4)
+    f.read(4)
+    number = 0
+    with open(out, "wb") as o:
+        while f.readinto(buf) == len(buf):
+            meter._blocks = number
+            meter.feed(buf, size)
+            number += 1
+            o.write(meter._st)
+            o.write(meter._q)
+
+
+mode, name, rate, out = sys.argv[1:5]
+with open(name, "rb") as f:
+    if mode == "levels":
+        levels(f, int(rate))
+    else:
+        states(f, int(rate), out)
