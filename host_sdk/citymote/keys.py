@@ -114,7 +114,7 @@ class KeyFile:
         # Errors below are not chained: what a JSON parser quotes may be the secret itself.
         try:
             keys = cls._from_json(json.loads(data) if len(data) <= MAX_FILE else None)
-        except ValueError:  # CurveError is one too
+        except (ValueError, RecursionError):  # CurveError is a ValueError
             keys = None
         if keys is None:
             why = "it is not a citymote key file of version 1, or it is damaged"

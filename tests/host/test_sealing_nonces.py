@@ -92,7 +92,7 @@ def test_three_thousand_boots_with_lost_counters_and_restored_images(tmp_path: P
     world = World(tmp_path, 1)
     choose = random.Random(2)
     images = [world.image()]
-    for turn in range(3000):
+    for _ in range(3000):
         fate = choose.random()
         if fate < 0.3:
             world.restore(choose.choice(images))

@@ -1,4 +1,4 @@
-"""Every Wycheproof vector for what we take holds, on CPython and in the 32-bit VM (the folder is optional, see README)."""
+"""Every Wycheproof vector for what we take holds, on CPython and in the 32-bit VM, where the folder of them is."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def test_cpython(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["ecdh_blinded", "ecdsa", "aes_ccm", "hkdf"])
 def test_micropython(name: str, folder: Path, run_vm: Callable[..., Any]) -> None:
-    # The vectors themselves need the heap; test_sealing_footprint holds the code to a node's.
+    # The vectors themselves need the heap; test_sealing_footprint.py holds the code to a node's.
     said = run_vm(Path(wycheproof.__file__), str(folder), name, heap="8m", timeout=120).checked().stdout
     assert said.strip() == f"{name} {expected(name)} []"
