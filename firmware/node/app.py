@@ -72,6 +72,7 @@ class Node:
         if not identity.persisted:
             self.log(ERROR, "the boot counter cannot be written: /config is worn or full")
         self.log(INFO, "node %s, boot %d, %s" % (identity.node_id.hex(), identity.boots, hal.reset_cause()))
+        hal.event("identity", {"node": identity.node_id.hex(), "public_key": identity.public.hex()})
 
     async def _ladder(self, steps):
         # Curve arithmetic in small steps, so that the rest of the node goes on.
