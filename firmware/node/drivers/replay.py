@@ -89,7 +89,10 @@ class Replay:
         self._state = _NEW
         if state != _READY:
             raise Fault(WARMING_UP, "read before start had returned 0")
-        return tuple([(self.QUANTITIES[i], self._values[i], self._qualities[i]) for i in range(len(self._values))])
+        result = []
+        for i in range(len(self._values)):
+            result.append((self.QUANTITIES[i], self._values[i], self._qualities[i]))
+        return result
 
     def stop(self):
         self._state = _NEW

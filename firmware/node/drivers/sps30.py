@@ -135,7 +135,10 @@ class SPS30:
         self._ask(_VALUES, self._values)
         quality = self._health()
         self._state = _RUNNING
-        return tuple([self._value(i, quality) for i in range(len(self.QUANTITIES))])
+        result = []
+        for i in range(len(self.QUANTITIES)):
+            result.append(self._value(i, quality))
+        return result
 
     def stop(self):
         state = self._state

@@ -1,0 +1,139 @@
+"""The drivers in MicroPython, on a heap of a chip's size: the same readings, and nothing allocated but the result.
+
+A conversation between driver and emulated chip is recorded here, in CPython, and played back to the driver inside the
+VM by a bus that allocates nothing itself. So what the VM's collector counts is the driver's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.emul.cases import CASES, Case
+from tests.emul.wires import World
+
+CYCLES = 4
+
+# One entry a call: bytes (a reply), a number, or ["errno", n]. Only the first cycle, which identifies, may meet errors.
+PLAYER = """
+import gc, json, sys
+class Tape:
+    def __init__(self, path):
+        self.replies = []
+        with open(path) as lines:
+            for line in lines:
+                kind, _, rest = line.strip().partition(" ")
+                make = {"b": bytes.fromhex, "e": lambda n: OSError(int(n)), "n": int}[kind]
+                self.replies.append(make(rest))
+        self.at = 0
+    def next(self):
+        reply = self.replies[self.at]
+        self.at += 1
+        if isinstance(reply, OSError):
+            raise reply
+        return reply
+    def writeto(self, address, buf):
+        return self.next()
+    def writeto_mem(self, address, memaddr, buf):
+        return self.next()
+    def readfrom_into(self, address, buf):
+        reply = self.next()
+        for i in range(len(reply)):
+            buf[i] = reply[i]
+        return len(reply)
+    def readfrom_mem_into(self, address, memaddr, buf):
+        return self.readfrom_into(address, buf)
+    def readinto(self, buf):
+        return self.readfrom_into(0, buf) or None
+    def write(self, buf):
+        return self.next()
+    def any(self):
+        return self.next()
+    def read_uv(self):
+        return self.next()
+    def value(self):
+        return self.next()
+module = __import__("node.drivers." + sys.argv[1], None, None, ("DRIVER",))
+tape = Tape(sys.argv[2])
+driver = module.DRIVER(tape, **json.loads(sys.argv[3]))
+gc.collect()
+gc.disable()
+out = []
+for cycle in range(int(sys.argv[4])):
+    gc.collect()
+    a = gc.mem_alloc()
+    while driver.start():
+        pass
+    b = gc.mem_alloc()
+    result = driver.read()
+    c = gc.mem_alloc()
+    out.append((b - a, c - b, result))
+    result = None
+print(json.dumps(out))
+"""
+
+
+class Recorder:
+    """Between driver and bus: notes every answer in the order of the calls."""
+
+    def __init__(self, bus: Any) -> None:
+        self._bus = bus
+        self.tape: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._bus, name)
+
+        def call(*arguments: Any) -> Any:
+            try:
+                result = method(*arguments)
+            except OSError as error:
+                self.tape.append(f"e {error.errno}")
+                raise
+            if name in ("readfrom_into", "readfrom_mem_into"):
+                self.tape.append("b " + bytes(arguments[-1]).hex())
+            elif name == "readinto":
+                self.tape.append("b " + bytes(arguments[0][: result or 0]).hex())
+            else:
+                self.tape.append(f"n {result or 0}")
+            return result
+
+        return call
+
+
+def record(case: Case) -> tuple[list[str], list[list[Any]]]:
+    table = World(case.cls(), case.part(dict(case.middle())), dict(case.settings))
+    recorder = Recorder(table.bus)
+    table.driver = case.cls()(recorder, **case.settings)
+    readings: list[list[Any]] = []
+    for _ in range(CYCLES):
+        readings.append([list(reading) for reading in table.reading()])
+        table.clock.now += 120_000
+    return recorder.tape, readings
+
+
+def blocks(size: int) -> int:
+    return -(-size // 16) * 16
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_same_readings_and_no_allocation_but_the_result(
+    case: Case, run_vm: Callable[..., Any], tmp_path: Path
+) -> None:
+    tape, readings = record(case)
+    lines = tmp_path / "tape"
+    lines.write_text("".join(line + "\n" for line in tape))
+    script = tmp_path / "player.py"
+    script.write_text(PLAYER)
+    ended = run_vm(script, case.driver, str(lines), json.dumps(dict(case.settings)), str(CYCLES)).checked()
+    cycles = json.loads(ended.stdout)
+    assert [cycle[2] for cycle in cycles] == readings
+    wide = 2 if ended.machine.bits == 64 else 1
+    count = len(readings[0])
+    # a tuple of three for each reading, and a tuple of them, or a list that grew to at most twice its length
+    result = wide * (32 * count + max(blocks(8 + 4 * count), 16 + blocks(8 * max(count, 4))))
+    for started, read, _ in cycles[1:]:
+        assert started == 0, f"start() allocates {started} bytes"
+        assert read <= result, f"read() allocates {read} bytes where the result takes at most {result}"

@@ -1,0 +1,89 @@
+"""Drivers by other people, unchanged, against our emulated chips: they, too, must believe in them.
+
+Sensirion's own Python drivers, Adafruit's CircuitPython drivers, Pimoroni's pms5003.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from tests.emul.peers import BusIO, Serial, anything, circuitpython, sensirion_channel, sleeper
+from tests.emul.wires import Clock
+
+from citymote.testing.emul.base import Source
+from citymote.testing.emul.bh1750 import BH1750
+from citymote.testing.emul.pms5003 import PMS5003
+from citymote.testing.emul.sht4x import SHT4x
+from citymote.testing.emul.sps30 import SPS30
+
+
+def always(value: float | None) -> Source:
+    return lambda now: value
+
+
+@pytest.mark.parametrize(("celsius", "percent"), [(-39.9, 0.4), (19.4, 70.7), (64.0, 99.9), (124.9, 5.0)])
+def test_sensirions_driver_reads_the_sht4x(celsius: float, percent: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, chip = Clock(), SHT4x(always(celsius), always(percent), serial=0x12345678)
+    device = pytest.importorskip("sensirion_i2c_sht4x.device")
+    sensor = device.Sht4xDevice(sensirion_channel(chip, clock, monkeypatch))
+    assert sensor.serial_number() == 0x12345678
+    for measure in (sensor.measure_high_precision, sensor.measure_medium_precision, sensor.measure_lowest_precision):
+        temperature, humidity = measure()
+        assert temperature.value == pytest.approx(celsius, abs=0.01)
+        assert humidity.value == pytest.approx(percent, abs=0.01)
+
+
+def test_sensirions_driver_heats_the_sht4x(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, chip = Clock(), SHT4x(always(20.0), always(50.0))
+    device = pytest.importorskip("sensirion_i2c_sht4x.device")
+    sensor = device.Sht4xDevice(sensirion_channel(chip, clock, monkeypatch))
+    temperature, humidity = sensor.activate_highest_heater_power_short()
+    assert temperature.value > 50, "200 mW warm the chip by tens of kelvins"
+    assert humidity.value < 20, "and dry the air in it"
+    sensor.soft_reset()
+
+
+def test_sensirions_driver_reads_the_sps30(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    masses, counts = (1.06156, 1.11157, 1.13172, 1.12688), (8.11561, 9.19413, 9.23619, 9.23938, 9.24018)
+    small, half, one, four, ten = (always(v) for v in counts)
+    chip = SPS30(*(always(v) for v in masses), numbers=(small, half, one, four, ten))
+    device = pytest.importorskip("sensirion_i2c_sps30.device")
+    commands = pytest.importorskip("sensirion_i2c_sps30.commands")
+    sensor = device.Sps30Device(sensirion_channel(chip, clock, monkeypatch))
+    sensor.wake_up_sequence()
+    assert sensor.read_product_type().startswith("00080000")
+    assert sensor.read_serial_number().startswith("0123456789ABCDEF")
+    assert tuple(sensor.read_firmware_version()) == (2, 3)
+    assert sensor.read_auto_cleaning_interval() == 604800
+    sensor.write_auto_cleaning_interval(86400)
+    assert sensor.read_auto_cleaning_interval() == 86400
+    sensor.start_measurement(commands.OutputFormat.OUTPUT_FORMAT_FLOAT)
+    assert sensor.read_data_ready_flag() == 0
+    clock.now += 1100
+    assert sensor.read_data_ready_flag() == 1
+    values = sensor.read_measurement_values_float()
+    assert values[:9] == pytest.approx((masses[0], masses[1], masses[3], masses[2], *counts), rel=1e-6)
+    assert sensor.read_data_ready_flag() == 0, "reading the values clears the flag"
+    sensor.stop_measurement()
+    sensor.sleep()
+    sensor.wake_up_sequence()
+
+
+def test_adafruits_driver_reads_the_bh1750(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, chip = Clock(), BH1750(always(321.0))
+    sensor = circuitpython("adafruit_bh1750", clock, monkeypatch).BH1750(BusIO(chip, clock))
+    assert sensor.lux == pytest.approx(321.0, abs=0.5)
+
+
+def test_pimoronis_driver_reads_the_pms5003(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, chip = Clock(), PMS5003(always(5.0), always(12.0), always(20.0))
+    for name in ("gpiod", "gpiod.line", "gpiodevice"):
+        monkeypatch.setitem(sys.modules, name, anything(name))
+    module = pytest.importorskip("pms5003", reason="pms5003 is not installed")
+    monkeypatch.setattr(module.serial, "Serial", lambda *_, **__: Serial(chip, clock))
+    monkeypatch.setattr("time.sleep", sleeper(clock))
+    data = module.PMS5003().read()
+    assert [data.pm_ug_per_m3(size) for size in (1.0, 2.5, 10)] == [5, 12, 20]
+    assert data.pm_ug_per_m3(2.5, atmospheric_environment=True) == 12
