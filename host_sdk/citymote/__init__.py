@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from citymote.capture import CaptureWriter, Source
     from citymote.collect import Collector
     from citymote.decode import Decoder, Frame, Keys, OnError
-    from citymote.errors import CitymoteError, FrameProblem
+    from citymote.errors import BrokerError, CitymoteError, FrameProblem
     from citymote.reading import Reading
     from citymote.registry import Quantity, quantity
     from citymote.storage.base import Store, open_store
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "BrokerError",
     "CaptureWriter",
     "CitymoteError",
     "Collector",
@@ -45,6 +46,7 @@ __all__ = [
 
 _HOMES = {
     "CaptureWriter": "capture",
+    "BrokerError": "errors",
     "CitymoteError": "errors",
     "Collector": "collect",
     "Decoder": "decode",
