@@ -176,8 +176,10 @@ class Sensor:
 
     async def follow(self, end, interval):
         """Take this interval's readings, the last one just before the uptime `end`; `interval` in ms."""
-        if self.busy:
-            return
+        while self.busy:  # still at its last reading, or at its first
+            if self._uptime() >= end:
+                return
+            await sleep_ms(_SHORT)
         for k in range(self.reads - 1, -1, -1):
             tries = _TRIES if self.lead <= _SHORT else 1
             at = end - interval * k // self.reads - self.lead * tries - _MARGIN
