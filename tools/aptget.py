@@ -188,6 +188,7 @@ class Apt:
         for name in ("lists/partial", "cache/archives/partial"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "status").write_text("")
+        (folder / "sources.list").touch(mode=0o600)  # an address may carry a password
         (folder / "sources.list").write_text(source_lines)
         (folder / "apt.conf").write_text(self._configuration())
 
@@ -332,14 +333,14 @@ def debian(work: Path, arch: str, suite: str = SUITE) -> Apt:
             apt.run("update")
         except Unavailable as error:
             apt.close()
-            reasons.append(f"{_without_password(mirror)}: {error}")
+            reasons.append(_without_passwords(f"{mirror}: {error}"))
             continue
         return apt
     raise Unavailable(f"no Debian mirror could be read ({'; '.join(reasons)}); set DEBIAN_MIRROR to one")
 
 
-def _without_password(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", uri)
+def _without_passwords(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//", text)
 
 
 # --- programs run where they were unpacked ---------------------------------------------------------------------------

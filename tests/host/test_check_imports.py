@@ -7,8 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-import check_imports
 import pytest
+
+import check_imports
 
 TOP = Path(__file__).resolve().parent.parent.parent
 
@@ -53,7 +54,7 @@ ALLOWED = {
     "firmware/node/settings.py": "import json\n",
     "firmware/node/store.py": "import os\n",
     "firmware/node/sound/meter.py": "import micropython\n",
-    "firmware/node/drivers/sht4x.py": "import struct\nfrom .fault import Fault\nfrom citymote_protocol.quantities import PM10\n",
+    "firmware/node/drivers/sht4x.py": "from .fault import Fault\nfrom citymote_protocol.quantities import PM10\n",
     "firmware/node/drivers/fault.py": "from citymote_protocol.quality import ACCEPTED\n",
     "firmware/node/hal/__init__.py": "",
     "firmware/node/hal/esp32.py": "import machine\nimport network\n",
@@ -131,7 +132,9 @@ def test_imports_for_the_type_checker_load_nothing(tree: Path) -> None:
     assert check_imports.check(tree) == []
 
 
-def test_a_syntax_error_is_one_line(tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_syntax_error_is_one_line(
+    tree: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tree / "firmware/main.py").write_text("import (\n")
     monkeypatch.setattr(sys, "argv", ["check_imports", str(tree)])
 
@@ -146,11 +149,15 @@ def test_this_checkout_keeps_the_table() -> None:
 def _python(code: str) -> str:
     environment = {"PYTHONPATH": f"{TOP / 'host_sdk'}:{TOP / 'protocol'}", "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.strip()
 
 
 def test_import_citymote_really_loads_only_the_standard_library() -> None:
-    loaded = _python("import sys; old = set(sys.modules); import citymote; print(*sorted(set(sys.modules) - old))").split()
+    loaded = _python(
+        "import sys; old = set(sys.modules); import citymote; print(*sorted(set(sys.modules) - old))"
+    ).split()
 
     tops = {name.partition(".")[0] for name in loaded}
     assert {name for name in tops if name not in sys.stdlib_module_names} <= {"citymote", "citymote_protocol"}

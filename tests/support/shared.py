@@ -22,7 +22,7 @@ import aptget
 from citymote.factory.build import BuildError, compile_tree
 
 _RUNNER = Path(__file__).with_name("run_shared.py")
-# A line of the runner starts so; what a test prints itself stays apart.
+# What the runner says starts so, wherever a test's own printing left the line.
 MARK = "\x02"
 
 
@@ -125,20 +125,17 @@ class FailedInVM(Exception):
 def parse(result: vm.Result, wanted: list[str], source: Path) -> dict[str, Outcome]:
     """The outcomes of one VM run. Where it ended early, the function it was in has failed; later ones are left out."""
     outcomes: dict[str, Outcome] = {}
-    printed: list[str] = []
+    printed, *marked = result.stdout.split(MARK)
     running = ""
-    for line in result.stdout.split("\n"):
-        if not line.startswith(MARK):
-            printed.append(line)
-            continue
-        word, _, name = line[len(MARK) :].partition(" ")
-        if word == "begin":
-            running, printed = name, []
+    for piece in marked:
+        word, _, rest = piece.partition("\n")
+        if word.startswith("begin "):
+            running, printed = word.removeprefix("begin "), rest
         elif running:
-            outcomes[running] = Outcome(word == "passed", _with_source("\n".join(printed), source))
-            running, printed = "", []
+            outcomes[running] = Outcome(word == "passed", _with_source(printed, source))
+            running, printed = "", ""
     if running or len(outcomes) < len(wanted):
-        last = "\n".join([*printed, result.stderr.strip()])
+        last = f"{printed}\n{result.stderr.strip()}"
         text = f"the VM ({result.heap} heap) ended with {result.returncode}\n{_with_source(last, source)}"
         # An import that fails belongs to no function: then nothing of this file can be judged, and all fail.
         for name in [running] if running else wanted:

@@ -140,7 +140,7 @@ def execute(
     machine = best(arch)
     size = scaled(heap, machine.heap_factor)
     folders = [application(machine.bits)] if path is None else path
-    # Without a path of its own the VM would look into the user's ~/.micropython.
+    # `.frozen` is asyncio's place in the binary; without a path of its own the VM would look into ~/.micropython.
     # Setting it drops .frozen, where asyncio is.
     environment = {"MICROPYPATH": ":".join([*(str(folder) for folder in folders), ".frozen"]), "PATH": "/usr/bin:/bin"}
     try:

@@ -1,0 +1,125 @@
+"""The application is precompiled completely, reproducibly, and only where something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support import vm
+
+from citymote import resources
+from citymote.factory import build as building
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """The files of a built tree, without the builder's own records."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> dict[str, Path]:
+    files = {
+        "main.py": "import part\n",
+        "part.py": "VALUE = 7\n",
+        "inner/__init__.py": "",
+        "inner/deep.py": "def f(x):\n    return x\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / "src" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return {name: tmp_path / "src" / name for name in files}
+
+
+def test_everything_becomes_mpy_but_what_the_runtime_starts_by_name(sources: dict[str, Path], tmp_path: Path) -> None:
+    building.compile_tree(sources, tmp_path / "out", arch="x86", level=0)
+    assert sorted(tree(tmp_path / "out")) == ["inner/__init__.mpy", "inner/deep.mpy", "main.py", "part.mpy"]
+
+
+def test_the_same_sources_give_the_same_bytes_in_another_folder(sources: dict[str, Path], tmp_path: Path) -> None:
+    building.compile_tree(sources, tmp_path / "one", arch="rv32imc", level=1)
+    moved = tmp_path / "moved"
+    (tmp_path / "src").rename(moved)
+    building.compile_tree({name: moved / name for name in sources}, tmp_path / "two", arch="rv32imc", level=1)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_only_what_changed_is_compiled_again(
+    sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    building.compile_tree(sources, tmp_path / "out", arch="x86", level=0)
+    compiled: list[str] = []
+    real = building._compile
+    monkeypatch.setattr(building, "_compile", lambda *arguments: (compiled.append(arguments[3]), real(*arguments)))
+
+    building.compile_tree(sources, tmp_path / "out", arch="x86", level=0)
+    assert compiled == []
+    sources["part.py"].write_text("VALUE = 8\n")
+    building.compile_tree(sources, tmp_path / "out", arch="x86", level=0)
+    assert compiled == ["part.py"]
+
+
+def test_another_compiler_setting_compiles_all_again(sources: dict[str, Path], tmp_path: Path) -> None:
+    building.compile_tree(sources, tmp_path / "out", arch="x86", level=0)
+    before = tree(tmp_path / "out")
+    building.compile_tree(sources, tmp_path / "out", arch="x86", level=3)
+    assert tree(tmp_path / "out")["inner/deep.mpy"] != before["inner/deep.mpy"]
+
+
+def test_what_left_the_sources_leaves_the_tree(sources: dict[str, Path], tmp_path: Path) -> None:
+    building.compile_tree(sources, tmp_path / "out", arch="x86", level=0)
+    kept = {name: path for name, path in sources.items() if not name.startswith("inner/")}
+    building.compile_tree(kept, tmp_path / "out", arch="x86", level=0)
+    assert sorted(tree(tmp_path / "out")) == ["main.py", "part.mpy"]
+    assert not (tmp_path / "out" / "inner").exists()
+
+
+def test_a_source_that_does_not_compile_is_named_and_leaves_the_old_product(
+    sources: dict[str, Path], tmp_path: Path
+) -> None:
+    building.compile_tree(sources, tmp_path / "out", arch="x86", level=0)
+    before = tree(tmp_path / "out")
+    sources["part.py"].write_text("def f(:\n")
+    with pytest.raises(building.BuildError, match=r"^part\.py: mpy-cross: .*SyntaxError"):
+        building.compile_tree(sources, tmp_path / "out", arch="x86", level=0)
+    assert tree(tmp_path / "out") == before
+
+
+def test_a_damaged_record_means_compiling_again(sources: dict[str, Path], tmp_path: Path) -> None:
+    building.compile_tree(sources, tmp_path / "out", arch="x86", level=0)
+    (tmp_path / "out" / ".build.json").write_text('{"key": 1')
+    (tmp_path / "out" / "part.mpy").write_bytes(b"torn")
+    building.compile_tree(sources, tmp_path / "out", arch="x86", level=0)
+    assert tree(tmp_path / "out")["part.mpy"] != b"torn"
+
+
+def test_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(building.BuildError, match="unknown architecture 'z80'"):
+        building.build("z80", tmp_path)
+
+
+@pytest.mark.parametrize("arch", ["x86", "x64", "xtensawin", "rv32imc"])
+def test_the_whole_application_compiles_for_every_target(arch: str, tmp_path: Path) -> None:
+    built = set(tree(building.build(arch, tmp_path)))
+    wanted = {path.relative_to(resources.firmware()).as_posix() for path in resources.firmware().rglob("*.py")}
+    wanted |= {f"citymote_protocol/{path.name}" for path in resources.protocol_package().glob("*.py")}
+    assert built == {name if name in building.STARTED_BY_NAME else f"{name[:-3]}.mpy" for name in wanted}
+
+
+def test_the_built_tree_runs_in_the_vm(
+    sources: dict[str, Path], tmp_path: Path, run_vm: Callable[..., vm.Result]
+) -> None:
+    arch = vm.architecture(vm.best(32).bits)
+    building.compile_tree(sources, tmp_path / "out", arch=arch, level=1)
+    assert run_vm("import part; print(part.VALUE)", path=[tmp_path / "out"]).checked().stdout == "7\n"
+
+
+def test_the_heap_of_a_vm_is_a_hard_limit(run_vm: Callable[..., vm.Result]) -> None:
+    result = run_vm("bytearray(120000 if __import__('sys').maxsize < 1 << 32 else 240000)", heap="100k")
+    assert result.returncode != 0
+    assert "MemoryError" in result.stdout + result.stderr
