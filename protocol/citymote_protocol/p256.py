@@ -93,11 +93,12 @@ def _odd_multiples_steps(x, y):
     x2, y2 = _affine(*_double(x, y, 1))
     yield
     products = [1]
-    for _ in range((1 << _WINDOW - 1) - 1):
+    for i in range((1 << _WINDOW - 1) - 1):
         point = _add(*(table[-1] + (x2, y2)))
         table.append(point)
         products.append(products[-1] * point[2] % p)
-    yield
+        if i & 1:
+            yield
     inverse = _inverse(products[-1], p)
     yield
     for k in range(len(table) - 1, -1, -1):

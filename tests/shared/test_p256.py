@@ -171,7 +171,7 @@ def test_small_multiples_reach_infinity_where_they_must():
 
 
 def test_no_step_does_more_than_a_few_point_operations():
-    """A chip does about 12 doublings in 20 ms: whatever runs between two yields has to stay below."""
+    """An ESP32-C3 does some 15 doublings in 20 ms (estimated): what runs between two yields stays at half of that."""
     work = [0]
     double, add, inverse = p256._double, p256._add, p256._inverse
 
@@ -182,8 +182,8 @@ def test_no_step_does_more_than_a_few_point_operations():
 
         return call
 
-    # In doublings: a mixed addition 1.3, Euclid's inverse 6 (counted instructions on RV32).
-    p256._double, p256._add, p256._inverse = counted(double, 10), counted(add, 13), counted(inverse, 60)
+    # In tenths of a doubling: a mixed addition takes 1.6 of it, Euclid's inverse 6 (measured).
+    p256._double, p256._add, p256._inverse = counted(double, 10), counted(add, 16), counted(inverse, 60)
     try:
         longest = steps = 0
         compressed = p256.compress(b"\x04" + _hex(SIGNER))
@@ -200,5 +200,5 @@ def test_no_step_does_more_than_a_few_point_operations():
             longest = max(longest, work[0])
     finally:
         p256._double, p256._add, p256._inverse = double, add, inverse
-    assert longest <= 110, "a step took the time of %.1f doublings" % (longest / 10)
+    assert longest <= 80, "a step took the time of %.1f doublings" % (longest / 10)
     assert steps > 200, "only %d pauses" % steps
