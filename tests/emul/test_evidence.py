@@ -72,7 +72,7 @@ def test_sht4x_reads_25_degrees_and_37_percent_from_the_words_that_mean_them() -
     table = World(driver("sht4x"), Script(0x44, [bytes.fromhex("beef92beef92"), reply]))
     assert table.reading() == [(3, 250, 0), (4, 403, 0)]
     assert table.driver.serial == "beefbeef"
-    assert SHT4x(always(25.0), always(40.2525))._measured(0, 0.0) == reply
+    assert SHT4x(always(25.0027), always(40.2525))._measured(0, 0.0) == reply
 
 
 # Real SPS30, UART, 2021-09-07: captured and decoded by PyPMS (avaldebe/PyPMS, tests/captured_data/SPS30.hexdump, .txt);

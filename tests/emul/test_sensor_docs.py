@@ -1,0 +1,38 @@
+"""docs/sensors.md says what the tables say, and every driver is in them."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+from tests.emul.cases import CASES
+
+import make_sensor_docs
+from citymote import registry
+
+FOLDER = Path(__file__).resolve().parents[2] / "firmware/node/drivers"
+
+
+def test_the_page_is_current() -> None:
+    assert make_sensor_docs.PAGE.read_text(encoding="utf-8") == make_sensor_docs.page(), (
+        "run python tools/make_sensor_docs.py and commit docs/sensors.md"
+    )
+
+
+def test_every_driver_is_in_it() -> None:
+    assert set(make_sensor_docs.facts()) == {case.driver for case in CASES}
+
+
+@pytest.mark.parametrize("name", sorted({case.driver for case in CASES} - {"replay"}))
+def test_it_names_what_the_driver_measures(name: str) -> None:
+    rows = make_sensor_docs.facts()[name]["measures"]
+    said: set[str] = set()
+    for row in rows:
+        said |= {row["quantity"]} if isinstance(row["quantity"], str) else set(row["quantity"])
+    measured = {quantity for case in CASES if case.driver == name for quantity in case.ranges}
+    assert said == measured
+    for quantity in said:
+        assert registry.quantity(quantity).id
+    baud = getattr(importlib.import_module(f"node.drivers.{name}").DRIVER, "BAUDRATE", None)
+    assert baud is None or f"{baud} baud" in make_sensor_docs.facts()[name]["interface"]
