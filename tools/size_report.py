@@ -3,8 +3,8 @@
 
 Measured on the 32-bit VM, whose objects have a chip's sizes. Each module is imported in a fresh VM, so its figure
 includes what it pulls in; `alone` is what it adds when all that it imports is already there. `needs` is the smallest
-heap in which the import succeeds at all, found by trying, because loading takes more than what stays. HAL and links that
-need a chip's own modules cannot be imported here and show flash only. `make size` rewrites docs/footprint.md from this.
+heap in which the import succeeds at all, found by trying, because loading takes more than what stays. HAL and links
+that need a chip's own modules cannot be imported here and show flash only. `make size` writes docs/footprint.md.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def table(sizes: list[Size], where: str) -> str:
         "- *heap*: bytes in use after importing it, with all that it imports, into a fresh VM;",
         "- *needs*: the smallest heap, in KB, in which that import succeeds.",
         "",
-        f"Heap is measured on the {where}, whose objects have the sizes of an ESP32's. Native code (the sound kernels) lies",
-        "outside its heap; on a chip it comes on top. A dash: the module needs a chip's own modules, which are not here.",
+        f"Heap is measured on the {where}, whose objects have an ESP32's sizes. Native code (the sound's loops)",
+        "lies outside that heap; on a chip it comes on top. A dash: the module needs a chip's own modules.",
         "",
         "| module | flash, bytes | alone, bytes | heap, bytes | needs, KB |",
         "|---|---:|---:|---:|---:|",
