@@ -242,7 +242,10 @@ def run(coro):
     """Run the node's main coroutine until it ends."""
     import asyncio
 
-    return asyncio.run(coro)
+    result = asyncio.run(coro)
+    if _bridge:
+        _bridge.cast(wire.EXIT, 0, b'{"reason": "end", "report": {}}')
+    return result
 
 
 _start()

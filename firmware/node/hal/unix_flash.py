@@ -11,7 +11,7 @@ was cleared without erasing the block.
 """
 
 # pyright: reportAttributeAccessIssue=false
-import struct
+from array import array
 
 BLOCK = 4096
 
@@ -33,8 +33,6 @@ class _Flash:
 
     def _operate(self):
         # True: do half of it and die; counts towards the cut
-        if self.dead:
-            raise PowerCut
         self.operations += 1
         if self.operations != self.cut_at:
             return False
@@ -46,10 +44,20 @@ class _Flash:
         self.dead = True
         raise PowerCut
 
+    def _gone(self):
+        # A file that nobody closed is closed by the garbage collector; it must not raise there, nor write to cells
+        # that have power again under another device.
+        try:
+            bytearray(16)
+        except MemoryError:
+            return 0  # the collector's heap is locked, and an error would only be printed
+        raise PowerCut
+
     def readblocks(self, block, buf, offset=0):
         if self.dead:
-            raise PowerCut
-        self._read(block * BLOCK + offset, buf)
+            return self._gone()
+        self._read(block, offset, buf)
+        return 0
 
     def writeblocks(self, block, buf, offset=None):
         if offset is None:
@@ -57,14 +65,16 @@ class _Flash:
             for i in range(len(buf) // BLOCK):
                 self.ioctl(6, block + i)
             offset = 0
-        at = block * BLOCK + offset
+        if self.dead:
+            return self._gone()
         torn = self._operate()
         if torn:
             buf = memoryview(buf)[: len(buf) // 2]
-        self._program(at, buf)
+        self._program(block, offset, buf)
         self._worn(block, 0, len(buf))
         if torn:
             self._die()
+        return 0
 
     def ioctl(self, op, arg):
         if op == 4:
@@ -72,6 +82,8 @@ class _Flash:
         if op == 5:
             return BLOCK
         if op == 6:
+            if self.dead:
+                return self._gone()
             torn = self._operate()
             self._erase(arg, BLOCK // 2 if torn else BLOCK)
             self._worn(arg, 1, 0)
@@ -85,35 +97,37 @@ class _Flash:
 
 
 class RamFlash(_Flash):
-    """Cells in RAM. `revive()` puts the power back; mount again to see what survived."""
+    """Cells in RAM. `revive()` gives a device with power over the same cells: mount that to see what survived."""
 
-    def __init__(self, blocks, cut_at=0, torn=False):
+    def __init__(self, blocks, cut_at=0, torn=False, cells=None):
         super().__init__(blocks, cut_at, torn)
-        self.cells = bytearray(b"\xff" * BLOCK) * blocks
+        self.cells = cells
+        if cells is None:
+            self.cells = [bytearray(BLOCK) for _ in range(blocks)]
+            for block in range(blocks):
+                self._erase(block, BLOCK)
 
     def revive(self, cut_at=0, torn=False):
-        self.dead = False
-        self.operations = 0
-        self.cut_at = cut_at
-        self.torn = torn
+        self.dead = True
+        return RamFlash(self.blocks, cut_at, torn, self.cells)
 
-    def _read(self, at, buf):
+    def _read(self, block, offset, buf):
         mv = memoryview(buf)
-        mv[:] = memoryview(self.cells)[at : at + len(mv)]
+        mv[:] = memoryview(self.cells[block])[offset : offset + len(mv)]
 
-    def _program(self, at, buf):
-        cells = self.cells
+    def _program(self, block, offset, buf):
+        cells = self.cells[block]
         for b in memoryview(buf):
-            if cells[at] & b != b:
-                raise RuntimeError("flash: byte %d programmed twice without an erasure" % at)
-            cells[at] = b
-            at += 1
+            if cells[offset] & b != b:
+                raise RuntimeError("flash: byte %d of block %d programmed twice without an erasure" % (offset, block))
+            cells[offset] = b
+            offset += 1
 
     def _erase(self, block, n):
-        at = block * BLOCK
+        cells = self.cells[block]
         blank = b"\xff" * 256
-        for i in range(at, at + n, 256):
-            self.cells[i : i + 256] = blank
+        for i in range(0, n, 256):
+            cells[i : i + 256] = blank
 
 
 class FileFlash(_Flash):
@@ -127,7 +141,7 @@ class FileFlash(_Flash):
         super().__init__(self._f.seek(0, 2) // BLOCK, cut_at, torn)
         self._died = died
         self._wear = self._sidecar(path + ".wear") if wear else None
-        self._count = bytearray(8)
+        self._count = array("I", (0, 0))
 
     def _sidecar(self, path):
         try:
@@ -148,20 +162,20 @@ class FileFlash(_Flash):
         """True if block 0 and 1 were never programmed: neither erased nor sparse cells hold anything."""
         buf = bytearray(256)
         for at in range(0, 2 * BLOCK, 256):
-            self._read(at, buf)
+            self._read(at // BLOCK, at % BLOCK, buf)
             first = buf[0]
             if first not in (0, 0xFF) or buf != bytes([first]) * 256:
                 return False
         return True
 
-    def _read(self, at, buf):
+    def _read(self, block, offset, buf):
         f = self._f
-        f.seek(at)
+        f.seek(block * BLOCK + offset)
         f.readinto(buf)
 
-    def _program(self, at, buf):
+    def _program(self, block, offset, buf):
         f = self._f
-        f.seek(at)
+        f.seek(block * BLOCK + offset)
         f.write(buf)
 
     def _erase(self, block, n):
@@ -178,7 +192,7 @@ class FileFlash(_Flash):
         count = self._count
         f.seek(block * 8)
         f.readinto(count)
-        e, p = struct.unpack("<II", count)
-        struct.pack_into("<II", count, 0, e + erased, p + programmed)
+        count[0] += erased
+        count[1] += programmed
         f.seek(block * 8)
         f.write(count)

@@ -1,8 +1,8 @@
 """The sound level meter's arithmetic a second time: plain integers, one statement a step, slow and obvious.
 
-It is the oracle for `firmware/node/sound` (kernel*.py and block.py): after every 5 ms both must hold the same state, bit for
-bit. The coefficients are written down here again, so that a slip in the generator does not correct itself. Every
-intermediate value is held to 32 bits with sign: an `OverflowError` here is a wrong number on a chip.
+It is the oracle for `firmware/node/sound` (kernel*.py and block.py): after every 5 ms both must hold the same state,
+bit for bit. The coefficients are written down here again, so that a slip in the generator does not correct itself.
+Every intermediate value is held to 32 bits with sign: an `OverflowError` here is a wrong number on a chip.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Ten seconds of sound that repeat without a seam: a hum (noise that falls with frequency, as distant traffic does), two
 vehicles passing, and the hiss of tyres. It is made in the frequency domain and its A-weighted level is computed there
-with the standard's own curve (IEC 61672-1:2013, annex E), bin by bin, so that any stretch of whole periods has the wanted
-LAeq but for rounding. A rendering is then one multiplication. What is above half the sample rate is not in it.
+with the standard's own curve (IEC 61672-1:2013, annex E), bin by bin, so that any stretch of whole periods has the
+wanted LAeq but for rounding. A rendering is then one multiplication. What is above half the sample rate is not in it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 PERIOD = 10
 """Seconds after which the sound repeats."""
 
-Array = "NDArray[np.float64]"
+
+def _frequencies(count: int, rate: int) -> NDArray[np.float64]:
+    return np.arange(count // 2 + 1, dtype=np.float64) * (rate / count)
 
 
 def a_weighting(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -55,7 +57,7 @@ def mean_power(sound: NDArray[np.float64], rate: int, weight: NDArray[np.float64
 
 def level(sound: NDArray[np.float64], rate: int, weighting: str = "A") -> float:
     """The level of a periodic sound in dB, of a sine with amplitude 1: exact weighting in the frequency domain."""
-    frequency = np.fft.rfftfreq(len(sound), 1 / rate)
+    frequency = _frequencies(len(sound), rate)
     weight = {"A": a_weighting, "C": c_weighting}.get(weighting)
     return 10 * float(np.log10(2 * mean_power(sound, rate, weight(frequency) if weight else None)))
 
@@ -67,7 +69,7 @@ class Street:
     rate: int
     samples: NDArray[np.float64]
     statistics: tuple[int, ...]
-    """Relative to LAeq, in 0.001 dB: LAeq (0), LCeq, LZeq, LAFmax, LAFmin, LASmax, LCpeak, ten deciles of LAF, loudest first."""
+    """Relative to LAeq, in 0.001 dB: LAeq (0), LCeq, LZeq, LAFmax, LAFmin, LASmax, LCpeak, ten deciles of LAF."""
 
     def window(self, first: int, count: int) -> NDArray[np.float64]:
         """`count` samples from sample number `first` on."""
@@ -80,7 +82,7 @@ class Street:
 
 def _coloured(generator: np.random.Generator, rate: int, slope: float, low: float, high: float) -> NDArray[np.float64]:
     """Noise whose power falls with frequency to the power of `slope` between two corners, periodic in PERIOD."""
-    frequency = np.fft.rfftfreq(rate * PERIOD, 1 / rate)
+    frequency = _frequencies(rate * PERIOD, rate)
     shape = np.zeros_like(frequency)
     shape[1:] = (frequency[1:] / 1000) ** (-slope / 2)
     shape *= 1 / np.sqrt(1 + (low / np.maximum(frequency, 1e-3)) ** 8) / np.sqrt(1 + (frequency / high) ** 8)
@@ -101,7 +103,7 @@ def _passing(rate: int, at: float, width: float) -> NDArray[np.float64]:
 def street(rate: int = 48000, seed: int = 0) -> Street:
     """The street with that seed: hum, two vehicles every ten seconds, 8 dB above it at their loudest."""
     generator = np.random.default_rng([seed, 20261122])
-    frequency = np.fft.rfftfreq(rate * PERIOD, 1 / rate)
+    frequency = _frequencies(rate * PERIOD, rate)
     weight = a_weighting(frequency)
     hum = _coloured(generator, rate, 1.3, 31.5, 0.3 * rate)
     sound = hum / np.sqrt(mean_power(hum, rate, weight))
@@ -115,7 +117,7 @@ def street(rate: int = 48000, seed: int = 0) -> Street:
 
 
 def _statistics(sound: NDArray[np.float64], rate: int) -> tuple[int, ...]:
-    frequency = np.fft.rfftfreq(len(sound), 1 / rate)
+    frequency = _frequencies(len(sound), rate)
     spectrum = np.fft.rfft(sound)
     a = np.fft.irfft(spectrum * np.sqrt(a_weighting(frequency)), len(sound))
     c = np.fft.irfft(spectrum * np.sqrt(c_weighting(frequency)), len(sound))

@@ -18,6 +18,7 @@ from .pms5003 import PMS5003
 from .replay import Replay
 from .sht4x import SHT4x
 from .sps30 import SPS30
+from .sps30_uart import SPS30UART
 from .wind_vane import WindVane
 
 Sources = Mapping[str, Source]
@@ -57,10 +58,13 @@ def _only(settings: Settings, *names: str) -> dict[str, Any]:
     return {name: settings[name] for name in names if name in settings}
 
 
-def _sps30(sources: Sources, settings: Settings) -> Part:
-    pm1, pm2_5, pm10 = _dust(sources)
-    numbers = tuple(sources.get(name, _zero) for name in _NUMBERS)
-    return SPS30(pm1, pm2_5, pm10, sources.get("pm4"), (numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]))
+def _sps30(make: type[SPS30 | SPS30UART]) -> Callable[[Sources, Settings], Part]:
+    def wired(sources: Sources, settings: Settings) -> Part:
+        pm1, pm2_5, pm10 = _dust(sources)
+        n = [sources.get(name, _zero) for name in _NUMBERS]
+        return make(pm1, pm2_5, pm10, sources.get("pm4"), (n[0], n[1], n[2], n[3], n[4]))
+
+    return wired
 
 
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
@@ -90,7 +94,8 @@ _ENTRIES = (
             sources.get("temperature", _zero), sources.get("humidity", _zero), **_only(settings, "address")
         ),
     ),
-    Entry("sps30", "i2c", ("pm1", "pm2_5", "pm4", "pm10", *_NUMBERS), _sps30),
+    Entry("sps30", "i2c", ("pm1", "pm2_5", "pm4", "pm10", *_NUMBERS), _sps30(SPS30)),
+    Entry("sps30_uart", "uart", ("pm1", "pm2_5", "pm4", "pm10", *_NUMBERS), _sps30(SPS30UART)),
     Entry(
         "wind_vane",
         "adc",

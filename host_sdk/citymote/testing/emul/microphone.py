@@ -2,18 +2,20 @@
 
 The sound is `citymote.testing.street`; this file is the chip: sensitivity, clipping at the acoustic overload point,
 number of significant bits, where they sit in the word, self-noise if asked for. Figures are the data sheets' (INMP441
-rev 1.1, ICS-43434 rev 1.2, SPH0645LM4H-B rev B, IM69D130 V1.0), written down here a second time on purpose: the firmware's
-table must not be checked against itself. Words are 32 bits, left-justified, as a receiver in Philips mode stores them.
+rev 1.1, ICS-43434 rev 1.2, SPH0645LM4H-B rev B, IM69D130 V1.0), written down here a second time on purpose: the
+firmware's table must not be checked against itself. Words are 32 bits, left-justified, as a receiver in Philips mode
+stores them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from citymote.testing.emul.base import Microphone, Source
-from citymote.testing.street import Street, street
+from citymote.testing.street import Street, a_weighting, street
 
 HOUR = 3_600_000
 MINUTE = 60_000
@@ -42,6 +44,13 @@ CHIPS = {
     "sph0645": Chip(-26.0, 120.0, 29.0, 18),
     "im69d130": Chip(-36.0, 130.0, 25.0, 20),
 }
+
+
+@cache
+def _white(rate: int) -> float:
+    """How much of white noise's power A weighting leaves, at that rate."""
+    return float(np.mean(a_weighting(np.linspace(0, rate / 2, 4096))))
+
 
 FAULTS = ("", "silent", "frozen", "stuck", "dc")
 
@@ -97,8 +106,8 @@ class I2SMicrophone(Microphone):
         # 94 dB SPL is `sensitivity` below the full-scale sine, which is an amplitude of 1 here.
         value = self.sound.window(first, count) * 10 ** ((wanted - 94 + self.chip.sensitivity) / 20)
         if self._noise is not None:
-            # White noise has an A-weighted level of 2.3 dB below its own, over the whole band at 48 kHz.
-            rms = 10 ** ((self.chip.noise - 94 + self.chip.sensitivity + 2.3) / 20) / np.sqrt(2)
+            level = 10 ** ((self.chip.noise - 94 + self.chip.sensitivity) / 20)
+            rms = level / np.sqrt(2 * _white(self.rate))
             value = value + rms * self._noise.standard_normal(count)
         return self._words(value)
 

@@ -1,0 +1,54 @@
+"""A board and the virtual node offer the same hardware: names, signatures, and which of them are coroutines."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from citymote import resources
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ONLY_VIRTUAL = {"exit"}
+
+
+def functions(name: str) -> dict[str, str]:
+    """Public functions of a module of node/hal, with their signatures."""
+    path = resources.firmware() / "node" / "hal" / f"{name}.py"
+    return {
+        f.name: ("async " if isinstance(f, ast.AsyncFunctionDef) else "") + ast.unparse(f.args)
+        for f in ast.parse(path.read_text()).body
+        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) and not f.name.startswith("_")
+    }
+
+
+def exported() -> dict[str, set[str]]:
+    """What node/hal/__init__.py takes from each platform's module."""
+    tree = ast.parse((resources.firmware() / "node" / "hal" / "__init__.py").read_text())
+    return {
+        node.module: {alias.name for alias in node.names}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+    }
+
+
+def test_both_platforms_have_the_same_names_and_signatures() -> None:
+    unix = {name: signature for name, signature in functions("unix").items() if name not in ONLY_VIRTUAL}
+    assert functions("esp32") == unix
+
+
+def test_all_of_them_are_exported_on_both_platforms() -> None:
+    assert exported() == {"esp32": set(functions("esp32")), "unix": set(functions("unix"))}
+
+
+def test_both_mount_their_flash_alike() -> None:
+    def sizes(path: Path) -> dict[str, int]:
+        return {
+            ast.unparse(node.targets[0]): ast.literal_eval(node.value)
+            for node in ast.parse(path.read_text()).body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("READ_SIZE", "PROGRAM_SIZE")
+        }
+
+    folder = resources.firmware() / "node" / "hal"
+    assert sizes(folder / "esp32.py") == sizes(folder / "unix_flash.py") == {"READ_SIZE": 128, "PROGRAM_SIZE": 32}
