@@ -24,12 +24,13 @@ NO_MINIMUM = 0x3FFFFFFF
 
 
 @micropython.viper
-def block(m: int, d: int, st: ptr32, q: ptr32, word: int, sl: int):
+def block(m: int, d: int, st: ptr32, q: ptr32, words: ptr32, index: int, sl: int):
     # sl is 0 where a word has 32 bits, and 32 where a load from memory has to be given its sign back.
+    # words[index] is the raw word that is looked at.
     i = 19
-    q[i] = q[i] | word
+    q[i] = q[i] | words[index]
     i = 20
-    q[i] = q[i] & word
+    q[i] = q[i] & words[index]
     # Energies of Z, C, A.
     j = 0
     while j < 9:
@@ -112,9 +113,3 @@ def block(m: int, d: int, st: ptr32, q: ptr32, word: int, sl: int):
             q[i] = d
         j += 2
         k = 654
-
-
-@micropython.viper
-def load(words: ptr32, index: int, sl: int) -> int:
-    """One word of an I2S buffer, whatever its size, without making an object of it."""
-    return (words[index] << sl) >> sl

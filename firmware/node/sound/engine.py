@@ -5,6 +5,9 @@ array that the next second overwrites. The first half second after every start i
 filters settle, and what F and S begin with is the mean of that half second's second half.
 """
 
+# pyright: reportArgumentType=false
+# (the stubs do not know that viper's pointers take any buffer)
+
 import sys
 from array import array
 
@@ -91,6 +94,7 @@ class Engine:
         self._left = self._block
         self._settle = SETTLE
         self._lost = 0
+        self._verdict = signal.OK
         self._clear()
 
     def _clear(self):
@@ -123,7 +127,7 @@ class Engine:
             if not self._left:
                 self._left = self._block
                 # Another place in the block each time, so that a tone is not met in the same phase.
-                block.block(0, 0, st, self._q, block.load(words, at - 1 - (self._blocks * 7) % n, self._sl), self._sl)
+                block.block(0, 0, st, self._q, words, at - 1 - (self._blocks * 7) % n, self._sl)
                 self._tick()
 
     def _tick(self):
@@ -168,7 +172,10 @@ class Engine:
         return decibel.level(mantissa, ((key >> 20) << 1) - 63) + self.offsets[2]
 
     def close(self):
-        """End the running second, however long it is, and hand it over. Less than 0.5 s is not judged for faults."""
+        """End the running second, however long it is, and hand it over.
+
+        Less than 0.5 s cannot be judged and has the faults of the second before.
+        """
         if self._settle or not self._blocks:
             return
         second, q, st = self.second, self._q, self._st
@@ -189,13 +196,13 @@ class Engine:
         second[UNDER_RANGE] = 1 if second[LAEQ] * 10 < self._floor else 0
         second[LOST] = self._lost
         self._lost = 0
-        fault = signal.OK
         if blocks >= SECOND // 2:
             fault = signal.judge(q, self.microphone.bits, self._sl)
             if fault == signal.OK and abs(st[0] >> self._dc_shift) > 65536:
                 fault = signal.DC
-        elif second[LAEQ] == ABSENT:
-            fault = signal.SILENT
-        second[FAULT] = fault
+            self._verdict = fault
+        elif second[LAEQ] == ABSENT and self._verdict == signal.OK:
+            self._verdict = signal.SILENT
+        second[FAULT] = self._verdict
         self.interval.add_second(self, q, blocks, fast_max, fast_min, slow_max, peak)
         self._clear()

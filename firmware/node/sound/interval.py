@@ -62,7 +62,10 @@ class Interval:
         self._extremes(fast_max, fast_min, slow_max, peak)
 
     def add_stretch(self, milliseconds, levels):
-        """A stretch for which only levels are known: LAeq, LCeq, LZeq, LAFmax, LAFmin, LASmax, LCpeak, ten deciles of LAF."""
+        """A stretch of which only levels are known.
+
+        LAeq, LCeq, LZeq, LAFmax, LAFmin, LASmax, LCpeak, then ten deciles of LAF, loudest first.
+        """
         blocks = milliseconds // 5
         if not blocks:
             return

@@ -1,9 +1,9 @@
 """Microphones as data: how a chip shifts its bits, how loud full scale is, where it clips, what it hears in silence.
 
-Figures are the data sheets' typical values; a single microphone deviates by its sensitivity tolerance (+-1 dB, or +-3 dB
-for the SPH0645 and the INMP441), which calibration takes away. No chip's published frequency response is flat below
-50 Hz and above 10 kHz, and what a housing adds is larger: `response` names a published correction, always an estimate read
-from a plot, with its version; none is applied to the levels (docs/sound.md, "Uncertainty").
+Figures are the data sheets' typical values; a single microphone deviates by its sensitivity tolerance (+-1 dB, or +-3
+dB for the SPH0645 and the INMP441), which calibration takes away. No chip's published frequency response is flat
+below 50 Hz and above 10 kHz, and what a housing adds is larger: `response` names a published correction, always an
+estimate read from a plot, with its version; none is applied to the levels (docs/sound.md, "Uncertainty").
 """
 
 

@@ -1,9 +1,9 @@
 """Is that a microphone at all? Looks at one raw word in 5 ms and says what is wrong with the wires.
 
-All zeros: nothing drives the data line in this channel's half of the frame, so the microphone is not there, has no power, or
-its L/R pin selects the other channel. One word for ever: a line held high, or a chip that is not clocked. A bit that never
-changes between two that do: a bad joint or a wrong bit alignment. DC: the mean is more than an eighth of full scale.
-A clock that is missing altogether shows in the meter, which then gets no words.
+All zeros: nothing drives the data line in this channel's half of the frame, so the microphone is not there, has no
+power, or its L/R pin selects the other channel. One word for ever: a line held high, or a chip that is not clocked. A
+bit that never changes between two that do: a bad joint or a wrong bit alignment. DC: the mean is more than an eighth
+of full scale. A clock that is missing altogether shows in the meter, which then gets no words.
 """
 
 import micropython

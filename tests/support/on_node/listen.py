@@ -5,7 +5,7 @@ import json
 import struct
 import sys
 
-from node.sound import block, engine, interval, signal
+from node.sound import engine, interval
 
 
 def levels(f, rate):
@@ -57,7 +57,7 @@ def states(f, rate, out):
     buf = bytearray(size * 4)
     f.read(4)
     number = 0
-    with open(out, "wb") as o:
+    with open(out, "wb") as o:  # noqa: PTH123
         while f.readinto(buf) == len(buf):
             meter._blocks = number
             meter.feed(buf, size)
@@ -67,7 +67,7 @@ def states(f, rate, out):
 
 
 mode, name, rate, out = sys.argv[1:5]
-with open(name, "rb") as f:
+with open(name, "rb") as f:  # noqa: PTH123
     if mode == "levels":
         levels(f, int(rate))
     else:
