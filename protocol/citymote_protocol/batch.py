@@ -1,4 +1,4 @@
-"""Batch frames: columns of scaled integers over rows of time (SPEC chapter 3), written and read.
+"""Batch frames: columns of scaled integers over rows of time (SPEC chapter 3), written; `read_batch` reads them.
 
 `Encoder` is made once per node and list of columns and writes every frame into its one buffer; on MicroPython a frame
 takes no memory (tests/firmware measures it).  Sampling fills `array('i')` columns with ABSENT for missing; which form
@@ -10,8 +10,8 @@ from array import array
 
 from . import rice
 from .cbor import ARRAY, MAP, UINT, put_bytes, put_head
-from .columns import FOUND, put_column, read_column
-from .errors import ARGUMENT, COUNT, ITEMS, NODE, QUALITY, EncodeError, FrameError
+from .columns import FOUND, put_column
+from .errors import ARGUMENT, EncodeError
 from .header import (
     BATCH,
     NIL,
@@ -22,14 +22,10 @@ from .header import (
     node_bytes,
     put_header,
     put_time,
-    read_columns,
-    read_identity,
-    read_options,
-    read_sequence,
 )
 from .limits import MAX_COUNT, MAX_FRAME, MAX_GAP, MAX_INTERVAL, MAX_RUNS, MAX_TIME
 from .quality import MAX_CODE
-from .times import put_interval, read_interval, set_times
+from .times import put_interval
 
 
 class Batch(Frame):
@@ -114,9 +110,7 @@ class Encoder:
         or None, `times` the seconds of each row where they are not `interval` apart.  Raises EncodeError: NO_ROOM
         when the frame does not fit the buffer, ARGUMENT when it cannot be said.
         """
-        return self._view[
-            : self.encode_into(epoch, seq, time, clock, interval, count, columns, quality, packed, times)
-        ]
+        return self._view[: self.encode_into(epoch, seq, time, clock, interval, count, columns, quality, packed, times)]
 
     def encode_into(self, epoch, seq, time, clock, interval, count, columns, quality=None, packed=False, times=None):
         """The same; returns the length of the frame in `buffer` and takes no memory."""
@@ -167,71 +161,3 @@ class Encoder:
                     raise EncodeError(ARGUMENT, "rows not in ascending order, or too far apart")
         if last > MAX_TIME:
             raise EncodeError(ARGUMENT, "time out of range")
-
-
-def read_batch(reader, items, frame):
-    """The rest of a batch frame, behind its head."""
-    if items < 9:
-        raise FrameError(ITEMS, "%d items" % items)
-    read_identity(reader, frame)
-    frame.time = reader.uint(MAX_TIME)
-    frame.count = reader.uint()
-    if not 1 <= frame.count <= MAX_COUNT:
-        raise FrameError(COUNT, "%d rows" % frame.count)
-    frame.interval, deviations = read_interval(reader, frame.count)
-    set_times(frame, deviations)
-    frame.columns = read_columns(reader)
-    width = len(frame.columns)
-    left = items - 8 - width
-    if not 0 <= left <= 1:
-        raise FrameError(ITEMS, "%d items for %d columns" % (items, width))
-    frame.values = [read_column(reader, frame.count) for _ in range(width)]
-    if left:
-        read_options(reader, frame, read_quality)
-    return frame
-
-
-def read_packed(reader, items, frame):
-    """The rest of a packed batch frame, behind its head."""
-    if reader.peek() >> 5 == UINT:
-        items += 1  # no node: the link or the envelope names it
-        read_sequence(reader, frame)
-    else:
-        read_identity(reader, frame)
-        if frame.node is None:
-            raise FrameError(NODE, "a packed frame without a node has no item for it")
-    if not 6 <= items <= 7:
-        raise FrameError(ITEMS, "%d items" % items)
-    frame.columns = read_columns(reader)
-    frame.packed = True
-    frame.values, deviations = rice.unpack(reader.bytes(MAX_FRAME), frame, len(frame.columns))
-    set_times(frame, deviations)
-    if items == 7:
-        read_options(reader, frame, read_quality)
-    return frame
-
-
-def read_quality(reader, frame):
-    """Runs of quality codes, four numbers each, in ascending order and apart from each other."""
-    length = reader.array(MAX_RUNS * 4)
-    if length == 0 or length & 3:
-        raise FrameError(QUALITY, "%d numbers are no runs" % length)
-    runs = []
-    width = len(frame.columns)
-    column = 0
-    free = 0  # first row of the column that no run has covered
-    for _ in range(length >> 2):
-        number = reader.uint()
-        start = reader.uint()
-        rows = reader.uint()
-        code = reader.uint()
-        if number > column:
-            column = number
-            free = 0
-        if number < column or number >= width or start < free or rows == 0 or start + rows > frame.count:
-            raise FrameError(QUALITY, "run of column %d at row %d" % (number, start))
-        if not 1 <= code <= MAX_CODE:
-            raise FrameError(QUALITY, "code %d" % code)
-        free = start + rows
-        runs.append((number, start, rows, code))
-    frame.quality = tuple(runs)

@@ -6,7 +6,7 @@ not what the specification allows), `EncodeError` is ours (what should go out ca
 bytes themselves, so that logging one gives nothing away.
 """
 
-# CBOR (SPEC 2): the profile of RFC 8949 that everything here is written in
+# CBOR (SPEC 1.2): the profile of RFC 8949 that everything here is written in
 TRUNCATED = "truncated"  # the item wants more bytes than there are
 TRAILING = "trailing"  # bytes after the one item
 NOT_SHORTEST = "not_shortest"  # an integer, length or tag number that would fit a shorter head
@@ -23,7 +23,7 @@ DUPLICATE_KEY = "duplicate_key"
 KEY_ORDER = "key_order"  # map keys not in bytewise order
 TEXT = "text"  # not UTF-8, or control characters
 
-# Frames (SPEC 3 to 7)
+# Frames (SPEC 3, 4 and 6)
 TOO_LARGE = "too_large"  # the whole frame is over its limit
 SEALED = "sealed"  # an envelope where a bare frame was asked for: open it first
 VERSION = "version"

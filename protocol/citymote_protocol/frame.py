@@ -4,7 +4,7 @@ Encoders are where their kinds are and are handed on here.  A sealed envelope is
 apart by the first byte, `sealing` opens it, and what comes out is decoded here.
 """
 
-from .batch import Batch, Encoder, read_batch, read_packed
+from .batch import Batch, Encoder
 from .descriptor import Descriptor, encode_descriptor, read_descriptor
 from .errors import EncodeError, FrameError
 from .event import Event, Status, encode_event, encode_status, read_event
@@ -24,6 +24,7 @@ from .header import (
     begin,
     is_envelope,
 )
+from .read_batch import read_batch, read_packed
 
 
 def decode(data):

@@ -167,7 +167,7 @@ def read_columns(reader):
 
 
 def read_options(reader, frame, quality):
-    """The map of optional fields: even keys may be passed over, odd ones may not (SPEC 3.5).
+    """The map of optional fields: even keys may be passed over, odd ones may not (SPEC 3.7).
 
     `quality` reads field 1, or is None where the kind has no such field.
     """

@@ -2,7 +2,7 @@
 
 The first five are the codes of OMA LwM2M resource 6042 (measurement quality indicator); from 8 on they are reasons of
 our own, which mostly stand beside an absent value.  In memory a column has one byte of code a row; on the wire only
-runs that are not 0 appear (SPEC 4.6).  Append-only, and never above 23, where a code would need a second byte.
+runs that are not 0 appear (SPEC 3.6).  Append-only, and never above 23, where a code would need a second byte.
 """
 
 UNCHECKED = 0

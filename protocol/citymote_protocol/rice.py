@@ -1,4 +1,4 @@
-"""The bit stream of packed frames, for links where every byte costs (SPEC chapter 4), written and read.
+"""The bit stream of packed frames, for links where every byte costs (SPEC chapter 4), written; `read_packed` reads it.
 
 Each column is a series of integers: deltas, distances from a mean, or runs of no change, as Rice codes (Golomb's codes
 with a power of two), by itself or minus the column before it, whichever takes fewest bits.  The encoder tries all of
@@ -11,18 +11,9 @@ from array import array
 from .cbor import BYTES, put_head
 from .columns import divisor
 from .errors import (
-    COUNT,
-    INTERVAL,
     NO_ROOM,
-    PACKED_END,
-    PACKED_FORM,
-    PACKED_REST,
-    TIMES,
-    VALUE,
     EncodeError,
-    FrameError,
 )
-from .limits import MAX_COUNT, MAX_INTERVAL, MAX_STEP, MAX_VALUE, MIN_VALUE
 from .quantities import ABSENT
 
 # forms of a column; a form's prefix code is that many ones and a zero, absent has four ones
@@ -144,7 +135,7 @@ class Packer:
         self._room = 0
         self._own = self._cross = self._codes = self._runs = array("i")
         self._found = array("i", (0, 0))
-        self._buf = None
+        self._buf = bytearray()
         self._pos = self._acc = self._used = 0
 
     def _prepare(self, rows):
@@ -318,7 +309,7 @@ class Packer:
             extra = 1 if divide == 1 else 2 if divide == 10 else 18
             first = source[0]
             start = _number_cost(_zigzag(first) if with_sign else first) + extra
-            for kind in (DELTAS, MEAN, RUNS):
+            for kind in range(CONSTANT):  # deltas, mean, runs
                 if kind == MEAN:
                     middle = first + (2 * total + rows) // (2 * rows)
                     cost = _number_cost(_zigzag(middle) if with_sign else middle) + extra + 2
@@ -381,189 +372,3 @@ class Packer:
         if self._runs[length] >= 0:
             self._rice(self._runs[length], runs_k)
         return True
-
-
-class _Bits:
-    """A bit string as text: finding the end of a unary number is then one call on either interpreter."""
-
-    def __init__(self, data):
-        self.text = bin(int.from_bytes(b"\x01" + data, "big"))[3:]
-        self.pos = 0
-
-    def take(self, size):
-        if size == 0:
-            return 0
-        end = self.pos + size
-        if end > len(self.text):
-            raise FrameError(PACKED_END, "after %d bits" % len(self.text))
-        value = int(self.text[self.pos : end], 2)
-        self.pos = end
-        return value
-
-    def number(self):
-        size = self.take(4)
-        if size == 15:
-            value = self.take(30)
-            if value < 0x4000:
-                raise FrameError(PACKED_FORM, "a long number that is short")
-            return value
-        return 1 << (size - 1) | self.take(size - 1) if size else 0
-
-    def parameter(self):
-        k = self.take(3)
-        if k == 7:
-            k = self.take(4)
-            if k < 7:
-                raise FrameError(PACKED_FORM, "a long parameter that is short")
-        return k
-
-    def rice(self, k):
-        """One Rice code."""
-        text = self.text
-        pos = self.pos
-        zero = text.find("0", pos, pos + ESCAPE)
-        if zero < 0:
-            if pos + ESCAPE > len(text):
-                raise FrameError(PACKED_END, "after %d bits" % len(text))
-            self.pos = pos + ESCAPE
-            code = self.take(24)
-            if code >> k < ESCAPE:
-                raise FrameError(PACKED_FORM, "an escape without need")
-            return code
-        end = zero + 1 + k
-        if end > len(text):
-            raise FrameError(PACKED_END, "after %d bits" % len(text))
-        self.pos = end
-        return (zero - pos) << k | int(text[zero + 1 : end], 2) if k else zero - pos
-
-    def finish(self):
-        rest = len(self.text) - self.pos
-        if rest > 7 or "1" in self.text[self.pos :]:
-            raise FrameError(PACKED_REST, "%d bits are left" % rest)
-
-
-def _unzigzag(code):
-    return -1 - (code >> 1) if code & 1 else code >> 1
-
-
-def _read_series(bits, form, rows, signed):
-    """The `rows` values of one series."""
-    step = 1 if form == CONSTANT else _read_step(bits)
-    base = bits.number()
-    if signed:
-        base = _unzigzag(base)
-    if form == CONSTANT:
-        return [base] * rows
-    if form == RUNS:
-        values = _read_runs(bits, rows, base)
-    else:
-        k = bits.parameter()
-        if form == MEAN:
-            values = [base + _unzigzag(bits.rice(k)) for _ in range(rows)]
-        else:
-            values = [base]
-            for _ in range(rows - 1):
-                base += _unzigzag(bits.rice(k))
-                values.append(base)
-    return values if step == 1 else [value * step for value in values]
-
-
-def _read_runs(bits, rows, base):
-    runs_k = bits.parameter()
-    k = bits.parameter()
-    values = [base]
-    while len(values) < rows:
-        run = bits.rice(runs_k)
-        if run > rows - len(values):
-            raise FrameError(PACKED_FORM, "a run of %d rows" % run)
-        values.extend([base] * run)
-        if len(values) < rows:
-            base += _unzigzag(bits.rice(k) + 1)
-            values.append(base)
-    return values
-
-
-def _read_step(bits):
-    if not bits.take(1):
-        return 1
-    if not bits.take(1):
-        return 10
-    step = bits.take(16)
-    if step < 2 or step == 10 or step > MAX_STEP:
-        raise FrameError(PACKED_FORM, "a step of %d" % step)
-    return step
-
-
-def unpack(data, frame, width):
-    """Fill a frame's time, count, interval, times and the values of its `width` columns from a bit stream."""
-    bits = _Bits(data)
-    frame.time = bits.take(32)
-    count = frame.count = bits.number()
-    if not 1 <= count <= MAX_COUNT:
-        raise FrameError(COUNT, "%d rows" % count)
-    minutes = bits.take(1)
-    frame.interval = bits.number()
-    if minutes:
-        frame.interval *= 60
-        if not frame.interval:
-            raise FrameError(PACKED_FORM, "no interval, in minutes")
-    elif frame.interval and frame.interval % 60 == 0:
-        raise FrameError(PACKED_FORM, "whole minutes, in seconds")
-    if frame.interval > MAX_INTERVAL:
-        raise FrameError(INTERVAL, "%d s" % frame.interval)
-    deviations = None
-    if bits.take(1):
-        deviations = _read_times(bits, count, frame.interval)
-    gaps = bits.take(1)
-    signed = bits.take(1)
-    columns = []
-    before = None
-    for _ in range(width):
-        form = 0
-        while form < EMPTY and bits.take(1):
-            form += 1
-        if form == EMPTY:
-            columns.append([None] * count)
-            before = None
-            continue
-        present = None
-        rows = count
-        if gaps and bits.take(1):
-            present = [bits.take(1) for _ in range(count)]
-            rows = sum(present)
-            if rows == 0 or rows == count:
-                raise FrameError(PACKED_FORM, "a column with gaps needs both")
-        crossed = present is None and before is not None and bits.take(1)
-        values = _read_series(bits, form, rows, signed or crossed)
-        if crossed:
-            values = [a + b for a, b in zip(values, before)]
-        for value in (min(values), max(values)):
-            if not MIN_VALUE <= value <= MAX_VALUE:
-                raise FrameError(VALUE, "%d does not fit 31 bits" % value)
-        if present is None:
-            before = values
-        else:
-            before = None
-            rest = iter(values)
-            values = [next(rest) if each else None for each in present]
-        columns.append(values)
-    bits.finish()
-    if gaps and all(None not in values for values in columns):
-        raise FrameError(PACKED_FORM, "gaps announced, none there")
-    return columns, deviations
-
-
-def _read_times(bits, count, interval):
-    """The gaps' deviations from the interval."""
-    form = 0
-    while form < EMPTY and bits.take(1):
-        form += 1
-    if form == EMPTY:
-        raise FrameError(PACKED_FORM, "no times")
-    late = _read_series(bits, form, count, True)
-    if late[0] or max(late) == 0 == min(late):
-        raise FrameError(PACKED_FORM, "irregular rows that are regular")
-    for value in late:
-        if not -MAX_VALUE <= value <= MAX_VALUE:
-            raise FrameError(TIMES, "a row %d s late" % value)
-    return [b - a for a, b in zip(late, late[1:])]
