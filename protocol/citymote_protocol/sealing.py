@@ -22,7 +22,7 @@ TAG_SIZE = 8
 # 2^23 of the largest frames are 2^33 AES blocks under one key: an advantage of 2^-62 by CCM's bound (SPEC 5.6.4).
 MAX_PARTIAL_IV = (1 << 23) - 1
 # The largest frame and the most that a header takes (standard form, three bytes each of Partial IV and length).
-MAX_ENVELOPE = MAX_FRAME + 47
+MAX_ENVELOPE = MAX_FRAME + 45
 EXHAUSTED = "exhausted"  # this boot id has sealed all it may: renew it
 RANDOM = "random"  # the random source gives nothing that could be a boot id
 
