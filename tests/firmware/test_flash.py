@@ -170,7 +170,8 @@ for torn in (False, True):
 print(results.count(True), results.count(False))
 """
     ).checked()
-    whole, torn, counts = done.stdout.splitlines()
+    # MicroPython prints what its garbage collector fails to close on a dead flash
+    whole, torn, counts = [line for line in done.stdout.splitlines() if not line.startswith("OSError")]
     assert int(whole.split()[1]) > 5
     assert whole.split()[1] == torn.split()[1]
     assert all(int(n) >= 2 for n in counts.split()), "cuts before and after the rename's commit were both seen"

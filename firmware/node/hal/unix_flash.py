@@ -50,7 +50,7 @@ class _Flash:
         try:
             bytearray(16)
         except MemoryError:
-            return 0  # the collector's heap is locked, and an error would only be printed
+            return -5  # the collector's heap is locked; MicroPython prints the OSError that this becomes, no more
         raise PowerCut
 
     def readblocks(self, block, buf, offset=0):
