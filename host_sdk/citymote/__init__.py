@@ -66,7 +66,7 @@ def readings(
     """The readings of a file, bytes, file object or iterable of frames.
 
     `keys` is a key file's path or an `Opener`, for sealed frames. `on_error` says what happens to a frame that cannot
-    be read: "raise" (a FrameProblem), "skip", or a function that is called with the problem; `Decoder` counts and
+    be read: "raise" (a FrameProblem), "skip", or a function called with the problem and the item; `Decoder` counts and
     keeps them.
     """
     from citymote.decode import Decoder

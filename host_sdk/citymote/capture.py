@@ -85,7 +85,7 @@ def read(source: Source) -> Iterator[Item]:
         yield from split(stream.read(), str(getattr(stream, "name", "input")))
     else:
         for number, frame in enumerate(source, 1):
-            item: object = frame  # typed as bytes, but callers hand in lists of text, too
+            item = cast("object", frame)  # typed as bytes, but callers hand in lists of text, too
             if not isinstance(item, (bytes, bytearray, memoryview)):
                 raise UsageError(
                     f"item {number} is {type(item).__name__}, not bytes", "an iterable gives one frame an item"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union, cast
 
 from citymote import wire
 from citymote.capture import Damage, Item, Message, Source, read
@@ -25,7 +25,7 @@ from citymote.registry import quantity
 if TYPE_CHECKING:
     from citymote.keys import Opener
 
-OnError = str | Callable[[FrameProblem], None]
+OnError = str | Callable[[FrameProblem, Item], None]
 ON_ERROR = ("raise", "skip", "keep")
 
 
@@ -114,8 +114,8 @@ class Tally:
 class Decoder:
     """Decodes any number of sources with one set of keys and one account.
 
-    `on_error` is "raise", "skip", "keep" (then see `aside`), or a function called with each problem. `node` names the
-    sender of frames that do not say it themselves, as a LoRaWAN link does.
+    `on_error` is "raise", "skip", "keep" (then see `aside`), or a function called with each problem and its item.
+    `node` names the sender of frames that do not say it themselves, as a LoRaWAN link does.
     """
 
     def __init__(self, keys: Keys = None, on_error: OnError = "raise", node: str | None = None) -> None:
@@ -164,7 +164,7 @@ class Decoder:
         """Account for a message that gave no frame."""
         self.tally.problems[problem.code] += 1
         if callable(self.on_error):
-            self.on_error(problem)
+            self.on_error(problem, item)
         elif self.on_error == "raise":
             raise problem
         elif self.on_error == "keep":
@@ -185,28 +185,26 @@ def open_keys(keys: Keys) -> Opener | None:
 
 def open_and_decode(message: Message, opener: Opener | None, named: str | None = None) -> Frame:
     """Open the seal if there is one, then decode strictly. `named` is the node that the link says is speaking."""
-    data, where = message.data, message.where
-    sealed = wire.is_envelope(data)
-    node = named
-    if sealed:
-        node, data = open_seal(message, opener)
+    if not wire.is_envelope(message.data):
+        return decode_open(message, message.data, named, sealed=False)
+    node, data = open_seal(message, opener)
+    return decode_open(message, data, node, sealed=True)
+
+
+def decode_open(message: Message, data: bytes, node: str | None, sealed: bool) -> Frame:
+    """The frame of a message whose seal is off; `node` is who sealed it, or who the link says is speaking."""
+    where = message.where
     try:
         body = wire.decode(data)
     except wire.FrameError as error:
-        raise RefusedFrame(
-            where, wire.code_of(error), wire.words_of(error), f"See SPEC chapter 8, {error.code}.", node=node
-        ) from None
+        code = wire.code_of(error)
+        raise RefusedFrame(where, code, wire.words_of(error), f"See SPEC chapter 8, {code}.", node=node) from None
     inner = body.node
     if inner is not None:
         if sealed and inner.hex() != node:
             why = f"the frame inside names node {inner.hex()}, its seal is of node {node}"
-            raise RefusedFrame(
-                where,
-                "inner_node",
-                why,
-                "Look at the node that sealed it: it passes on what is not its own.",
-                node=node,
-            )
+            then = "Look at the node that sealed it: it passes on what is not its own."
+            raise RefusedFrame(where, "inner_node", why, then, node=node)
         node = inner.hex()
     if node is None:
         why = "the frame names no node and no seal names one"
@@ -284,7 +282,9 @@ def row_times(body: wire.Batch) -> list[int]:
     return [start + row * interval for row in range(body.count)]
 
 
-_new: Any = tuple.__new__  # a NamedTuple's own constructor costs twice as much, and this one runs once a reading
+_new: Any = cast(
+    "Any", tuple
+).__new__  # a NamedTuple's own constructor costs twice as much, and this one runs once a reading
 
 
 def readings_of(frame: Frame) -> Iterator[Reading]:

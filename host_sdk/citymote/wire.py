@@ -75,12 +75,12 @@ VERSION: int = _limits.VERSION
 MINOR: int = _limits.MINOR
 MAX_QUALITY: int = cast("Any", _quality).MAX_CODE
 
-_BATCHES = (cast("int", _untyped.BATCH), cast("int", _untyped.SHORT))
+_BATCHES = (cast("int", _untyped.BATCH), cast("int", _untyped.PACKED))
 _EVENTS = (cast("int", _untyped.EVENT), cast("int", _untyped.STATUS))
 KINDS = {
     cast("int", _untyped.BATCH): "batch",
     cast("int", _untyped.EVENT): "event",
-    cast("int", _untyped.SHORT): "short",
+    cast("int", _untyped.PACKED): "packed",
     cast("int", _untyped.STATUS): "status",
     cast("int", _untyped.DESCRIPTOR): "descriptor",
 }

@@ -49,7 +49,7 @@ def collect(
 
     def stop_on_signals(stop: Callable[[], None]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop())
+            signal.signal(number, lambda _number, _frame: stop())
 
     progress = _progress() if not as_json else None
     report = collect_from(

@@ -8,7 +8,7 @@ error.
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +55,7 @@ def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:
 
 
 @contextmanager
-def output(path: Path | None, binary: bool = False) -> Iterator[BinaryIO]:
+def output(path: Path | None, binary: bool = False) -> Generator[BinaryIO, None, None]:
     """Standard output, or a file that appears under its name only when it is complete."""
     if path is None:
         if binary and sys.stdout.isatty():

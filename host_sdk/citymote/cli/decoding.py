@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from citymote import Decoder, capture
 from citymote.cli.common import output, say
-from citymote.errors import FrameProblem, UsageError
+from citymote.errors import UsageError
 from citymote.export import BINARY, exporter
 from citymote.export.base import Options, read_stations
 
 if TYPE_CHECKING:
+    from citymote.capture import Source
+    from citymote.errors import FrameProblem
     from citymote.export.base import Exporter
+    from citymote.export.parquet import ParquetExporter
 
 ON_ERROR = ("skip", "keep", "fail")
 
@@ -33,37 +36,62 @@ def run(
         raise UsageError(f"--on-error {on_error} means nothing", "", f"It is one of {', '.join(ON_ERROR)}.")
     if node is not None and (len(node) != 12 or set(node) - set("0123456789abcdef")):
         raise UsageError(f"{node!r} is no node id", "", "A node id has 12 hexadecimal digits in lower case.")
-    decoder = Decoder(keys, "raise", node)
+    work = _Decoding(keys, on_error, aside, node)
     options = Options(read_stations(str(stations)) if stations is not None else {})
-    kept: capture.CaptureWriter | None = None
-    with output(out, form in BINARY) as stream:
-        writer = exporter(form, stream, options)
-        for path in files or [Path("-")]:
-            source = sys.stdin.buffer if str(path) == "-" else path
-            for item in capture.read(source):
-                try:
-                    frame = decoder.decode(item)
-                except FrameProblem as problem:
-                    if on_error == "fail":
-                        raise
-                    decoder.tally.problems[problem.code] += 1
-                    say(f"citymote: {problem}")
-                    if on_error == "keep":
-                        kept = kept or capture.CaptureWriter(aside)
-                        kept.add(item.data, item.received if isinstance(item, capture.Message) else None)
-                    continue
-                decoder.tally.frames += 1
-                writer.add(frame, list(frame.readings()))
-        writer.close()
-    if kept is not None:
-        kept.close()
+    try:
+        with output(out, form in BINARY) as stream:
+            writer = exporter(form, stream, options)
+            for path in files or [Path("-")]:
+                work.decode(sys.stdin.buffer if str(path) == "-" else path, writer)
+            writer.close()
+    finally:
+        work.close()
     tell(writer)
-    problems = decoder.tally.problems
-    if problems:
-        by_code = ", ".join(f"{code} {count}" for code, count in sorted(problems.items()))
-        where = f", kept in {aside}" if on_error == "keep" else ""
-        say(f"citymote: {decoder.tally.frames} frames decoded, {decoder.tally.failed} not ({by_code}){where}")
-    return 1 if problems else 0
+    return work.summary()
+
+
+class _Decoding:
+    """One run over all files: a decoder, and what becomes of the frames that it cannot read."""
+
+    def __init__(self, keys: Path | None, on_error: str, aside: Path, node: str | None) -> None:
+        self._on_error = on_error
+        self._aside = aside
+        self._kept: capture.CaptureWriter | None = None
+        self._item: capture.Item | None = None
+        self.decoder = Decoder(keys, self._problem, node)
+
+    def decode(self, source: Source, writer: Exporter) -> None:
+        """Decode one source into the writer."""
+        if hasattr(writer, "add_table"):
+            from citymote.arrow import iter_tables
+
+            for table in iter_tables(source, self.decoder):
+                cast("ParquetExporter", writer).add_table(table)
+            return
+        for frame in self.decoder.frames(source):
+            writer.add(frame, list(frame.readings()))
+
+    def _problem(self, problem: FrameProblem, item: capture.Item) -> None:
+        if self._on_error == "fail":
+            raise problem
+        say(f"citymote: {problem}")
+        if self._on_error == "keep":
+            self._kept = self._kept or capture.CaptureWriter(self._aside)
+            self._kept.add(item.data, item.received if isinstance(item, capture.Message) else None)
+
+    def summary(self) -> int:
+        """Say how it went; returns the exit status."""
+        tally = self.decoder.tally
+        if not tally.problems:
+            return 0
+        by_code = ", ".join(f"{code} {count}" for code, count in sorted(tally.problems.items()))
+        where = f", kept in {self._aside}" if self._on_error == "keep" else ""
+        say(f"citymote: {tally.frames} frames decoded, {tally.failed} not ({by_code}){where}")
+        return 1
+
+    def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
 
 
 def tell(writer: Exporter) -> None:

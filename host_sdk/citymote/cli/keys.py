@@ -14,8 +14,10 @@ FileArgument = Annotated[Path, typer.Argument(help="The key file.", show_default
 def register(app: typer.Typer) -> None:
     """Add the verb's group."""
     group = typer.Typer(help="The collector's key file: who may seal for it.", no_args_is_help=True)
-    for verb in (make, add, remove, show):
-        group.command(verb.__name__)(guarded(verb))
+    group.command("make")(guarded(make))
+    group.command("add")(guarded(add))
+    group.command("remove")(guarded(remove))
+    group.command("show")(guarded(show))
     app.add_typer(group, name="keys")
 
 

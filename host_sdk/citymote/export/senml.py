@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 BASE_VERSION = 10 + (1 << 4)
 # RFC 8428, table 6
-LABELS = {"bver": -1, "bn": -2, "bt": -3, "bu": -4, "bv": -5, "bs": -6}
-LABELS |= {"n": 0, "u": 1, "v": 2, "vs": 3, "vb": 4, "s": 5, "t": 6, "ut": 7, "vd": 8}
+_BASE = {"bver": -1, "bn": -2, "bt": -3, "bu": -4, "bv": -5, "bs": -6}
+LABELS = _BASE | {"n": 0, "u": 1, "v": 2, "vs": 3, "vb": 4, "s": 5, "t": 6, "ut": 7, "vd": 8}
 
 Value = str | int | Decimal
 Record = dict[str, Value]

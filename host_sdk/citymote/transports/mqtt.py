@@ -179,8 +179,14 @@ class Subscriber:
                 if generation == self._generation and mid:
                     self._client.ack(mid, 1)
 
-    def stop(self) -> None:
-        """Disconnect in an orderly way; what is unacknowledged stays with the broker."""
+    def stop(self, *, forget: bool = False) -> None:
+        """Disconnect in an orderly way; what is unacknowledged stays with the broker.
+
+        `forget` ends the subscription first, so that a broker does not go on keeping frames for a name that never
+        comes back.
+        """
+        if forget and self.connected:
+            self._client.unsubscribe(self.topic)
         self._client.disconnect()
         self._client.loop_stop()
 

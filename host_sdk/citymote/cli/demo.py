@@ -1,0 +1,106 @@
+"""`citymote demo`: the whole story without hardware."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from citymote.cli.common import JsonOption, guarded, say
+
+if TYPE_CHECKING:
+    from citymote.demo.run import Outcome
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("demo")(guarded(demo))
+
+
+def demo(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="CSV to play: S-DoT, Smart Citizen, or any by --mapping.")
+    ] = None,
+    mapping: Annotated[
+        str | None, typer.Option("--mapping", help="Mapping of the CSV's columns: a TOML file, or a built-in name.")
+    ] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", min=1, max=100_000, help="So many nodes.")] = None,
+    hours: Annotated[float | None, typer.Option("--hours", min=0.01, help="So much of the data.")] = None,
+    broker: Annotated[
+        str | None, typer.Option("--broker", help="mqtt[s]://[user@]host[:port]; left out, one is started here.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for store, keys and the page.")] = Path("citymote-demo"),
+    seed: Annotated[int, typer.Option("--seed", help="Another seed is another city.")] = 1,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Store as Parquet instead of SQLite.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Run a city: virtual nodes with the real firmware, a broker, a collector, and what they measured.
+
+    Every node is a MicroPython process with emulated chips; its frames are sealed, sent over MQTT, opened, decoded,
+    stored, and held against what was played. The exit status is 0 only if every reading came back once and equal.
+
+    Example: citymote demo --nodes 3 --hours 6
+    """
+    from citymote.demo.run import Options, run
+
+    options = Options(data, mapping, nodes, hours, broker, out, seed, parquet)
+    if as_json:
+        outcome = run(options)
+        for note in outcome.notes:
+            say(f"citymote: {note}")
+        print(json.dumps(outcome.figures.as_dict()))
+    else:
+        outcome = _with_progress(options)
+        _show(outcome)
+    return 0 if outcome.figures.good and outcome.figures.readings_stored else 1
+
+
+def _with_progress(options: object) -> "Outcome":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    from citymote.demo.run import Options, Progress, run
+
+    if not isinstance(options, Options):
+        raise TypeError("options of the demo are expected")
+    columns = (
+        TextColumn("nodes"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("nodes", total=None, said="")
+
+        def step(progress: Progress) -> None:
+            said = f"{progress.frames:,} frames, {progress.readings:,} readings stored"
+            bar.update(task, completed=progress.nodes, total=progress.of, said=said)
+
+        return run(options, step)
+
+
+def _show(outcome: "Outcome") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=outcome.title, title_justify="left", header_style="dim", border_style="dim")
+    table.add_column("quantity")
+    table.add_column("unit")
+    for name in ("readings", "absent", "least", "median", "most"):
+        table.add_column(name, justify="right")
+    for name, unit, readings, absent, least, middle, most in outcome.rows:
+        table.add_row(name, unit, f"{readings:,}", f"{absent:,}", least, middle, most)
+    console.print(table)
+    figures = outcome.figures
+    console.print(
+        f"{figures.nodes} nodes, {figures.frames:,} frames, {figures.readings_stored:,} readings stored in "
+        f"{figures.seconds:.1f} s; {figures.bytes_per_reading:.2f} bytes a reading on the wire"
+    )
+    style = "green" if figures.good else "bold red"
+    console.print(f"lost {figures.lost}, duplicates {figures.duplicates}, mismatches {figures.mismatches}", style=style)
+    for note in outcome.notes:
+        say(f"citymote: {note}")
+    console.print(f"store  {outcome.store}\npage   {outcome.page}", soft_wrap=True)
