@@ -113,35 +113,36 @@ def check_append_only(registry: dict[str, Any], published: list[str]) -> None:
         raise RegistryError(f"published and now changed or gone: {gone[0]}")
 
 
-def node_module(registry: dict[str, Any]) -> str:
-    """The node's table: constants, decimals as one byte string, sets as byte strings."""
-    families: set[str] = set()
-    constants: list[str] = []
+def _families(registry: dict[str, Any]) -> list[tuple[int, str]]:
+    """The first id and the name of each family of consecutive ids (octave bands)."""
+    found: dict[str, list[int]] = {}
     for entry in registry["quantity"]:
-        family = entry.get("family")
-        if family is None:
-            constants.append(f"{entry['name'].upper()} = {entry['id']}")
-        elif family not in families:
-            families.add(family)
-            members = [other["id"] for other in registry["quantity"] if other.get("family") == family]
-            if members != list(range(members[0], members[0] + len(members))):
-                raise RegistryError(f"family {family}: ids are not consecutive")
-            constants.append(f"{family.upper()} = {entry['id']}  # and the {len(members) - 1} bands after it")
+        if "family" in entry:
+            found.setdefault(entry["family"], []).append(entry["id"])
+    for family, members in found.items():
+        if members != list(range(members[0], members[0] + len(members))):
+            raise RegistryError(f"family {family}: ids are not consecutive")
+    return [(members[0], family) for family, members in found.items()]
+
+
+def node_module(registry: dict[str, Any]) -> str:
+    """The node's table: decimals as one byte string, sets as byte strings, ids by name from quantity_names."""
     top = max(entry["id"] for entry in registry["quantity"])
     decimals = bytearray(b"\xff" * (top + 1))
     for entry in registry["quantity"]:
         decimals[entry["id"]] = entry["decimals"]
-    rows = [bytes(decimals[start : start + 32]) for start in range(0, len(decimals), 32)]
+    rows = [bytes(decimals[start : start + 24]) for start in range(0, len(decimals), 24)]
     table = "\n".join(f"    {_bytes(row)}" for row in rows)
     sets = "\n".join(f"    ({group['id']}, {_bytes(bytes(group['ids']))})," for group in registry["set"])
-    return f'''"""The registry of quantities as a node carries it: ids, resolutions, sets. Names are in quantity_names.
+    return f'''"""The registry of quantities as a node carries it: ids, resolutions, sets.
+
+Ids are read as attributes by name, `from citymote_protocol.quantities import PM2_5`: they come from the text in
+quantity_names, because a constant each would take 4 KB more of a node's heap. A family of bands has its first id.
 
 {MARK}
 """
 
 ABSENT = -0x40000000  # absent inside integer buffers, a small integer on every MicroPython; never on the wire
-
-{chr(10).join(constants)}
 
 _DECIMALS = (
 {table}
@@ -178,22 +179,28 @@ def name(quantity):
     """A quantity's registered name, or None."""
     from .quantity_names import NAMES
 
-    for line in NAMES.split("\\n"):
-        number, _, text = line.partition(" ")
-        if number == str(quantity):
-            return text
-    return None
+    start = NAMES.find("\\n%d " % quantity)
+    if start < 0:
+        return None
+    start = NAMES.find(" ", start) + 1
+    return NAMES[start : NAMES.find("\\n", start)]
 
 
 def by_name(text):
     """The id of a registered name, or None."""
     from .quantity_names import NAMES
 
-    for line in NAMES.split("\\n"):
-        number, _, other = line.partition(" ")
-        if other == text:
-            return int(number)
-    return None
+    end = NAMES.find(" " + text + "\\n")
+    if end < 0 or " " in text:
+        return None
+    return int(NAMES[NAMES.rfind("\\n", 0, end) + 1 : end])
+
+
+def __getattr__(attribute: str) -> int:
+    number = by_name(attribute.lower()) if attribute.isupper() else None
+    if number is None:
+        raise AttributeError(attribute)
+    return number
 '''
 
 
@@ -202,9 +209,10 @@ def _bytes(data: bytes) -> str:
 
 
 def names_module(registry: dict[str, Any]) -> str:
-    """Names apart from the table: a node that never prints one never loads them."""
-    lines = "\n".join(f"{entry['id']} {entry['name']}" for entry in registry["quantity"])
-    return f'"""Names of the registered quantities, one "id name" a line. {MARK}"""\n\nNAMES = """{lines}"""\n'
+    """Names apart from the table; families after the quantities, so that an id's own name is found first."""
+    named = [(entry["id"], entry["name"]) for entry in registry["quantity"]] + _families(registry)
+    lines = "\n".join(f"{number} {name}" for number, name in named)
+    return f'"""Names of the registered quantities, one "id name" a line. {MARK}"""\n\nNAMES = """\n{lines}\n"""\n'
 
 
 def host_module(registry: dict[str, Any]) -> str:
