@@ -70,7 +70,7 @@ def page(
         for name, value in figures.items()
     )
     charts = "".join(_figure(registry.quantity(number), series, start, step) for number, series in plots.items())
-    rows = "".join(_row(registry.quantity(number), series) for number, series in plots.items())
+    rows = "".join(_row(row) for row in summary(plots))
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -86,19 +86,22 @@ def _numbers(series: list[Series]) -> list[float]:
     return [value for one in series for value in one.values if value is not None]
 
 
-def _row(quantity: registry.Quantity, series: list[Series]) -> str:
-    found = _numbers(series)
-    absent = sum(len(one.values) for one in series) - len(found)
-    stats = (
-        [f"{value:.{quantity.decimals}f}" for value in (min(found), median(found), max(found))] if found else ["–"] * 3
-    )
-    cells = [
-        f"<code>{html.escape(quantity.name)}</code>",
-        html.escape(_unit(quantity)),
-        f"{len(found):,}",
-        f"{absent:,}",
-        *stats,
-    ]
+def summary(plots: dict[int, list[Series]]) -> list[tuple[str, str, int, int, str, str, str]]:
+    """For each quantity: name, unit, readings, absent, least, median, most (texts at its resolution)."""
+    rows: list[tuple[str, str, int, int, str, str, str]] = []
+    for number, series in plots.items():
+        quantity = registry.quantity(number)
+        found = _numbers(series)
+        absent = sum(len(one.values) for one in series) - len(found)
+        numbers = (min(found), median(found), max(found)) if found else ()
+        least, middle, most = [f"{value:.{quantity.decimals}f}" for value in numbers] or ["–"] * 3
+        rows.append((quantity.name, _unit(quantity), len(found), absent, least, middle, most))
+    return rows
+
+
+def _row(row: tuple[str, str, int, int, str, str, str]) -> str:
+    name, unit, readings, absent, *stats = row
+    cells = [f"<code>{html.escape(name)}</code>", html.escape(unit), f"{readings:,}", f"{absent:,}", *stats]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 

@@ -1,0 +1,305 @@
+"""The demo itself: nodes at the poles, a broker, a collector, a store, and at the end the comparison and the page.
+
+The pieces are those a city uses: the firmware, the collector, the store. What is the demo's own is the world the chips
+sense, the broker when no other is named, and the enrolment of each node's key as it is drawn, which in service the
+factory line and the provisioning do.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from citymote import registry
+from citymote.broker import Broker
+from citymote.collect import Collector
+from citymote.errors import BrokerError, UsageError
+from citymote.keys import KeyFile, Opener
+from citymote.reading import moment
+from citymote.simulate import Fleet, Result, broker_settings
+from citymote.storage.base import open_store
+from citymote.transports.mqtt import Subscriber
+
+from . import city, dataset, report
+from .city_nodes import Pole, poles
+from .compare import Verdict, compare
+
+if TYPE_CHECKING:
+    from citymote.storage.base import Store
+    from citymote.testing.bridge import Event
+
+CHIP_NODES = 10
+MARK = ".citymote-demo"
+SETTLE = 60.0  # seconds that the collector gets for what the broker still holds when the last node has ended
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for. `nodes` and `hours` left out mean: all that the data has, or six nodes and a day."""
+
+    data: Path | None = None
+    mapping: str | Path | None = None
+    nodes: int | None = None
+    hours: float | None = None
+    broker: str | None = None
+    out: Path = Path("citymote-demo")
+    seed: int = 1
+    parquet: bool = False
+    sound: bool = True
+    chips: int = CHIP_NODES
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The demo's one document. Readings are values that were there; absent ones are neither sent nor lost."""
+
+    nodes: int
+    frames: int
+    readings_sent: int
+    readings_stored: int
+    lost: int
+    duplicates: int
+    mismatches: int
+    bytes_on_wire: int
+    bytes_per_reading: float
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        """Whether every reading came back once and equal."""
+        return not (self.lost or self.duplicates or self.mismatches)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """All that a run came to: the figures, the page, the store, and what went wrong in words."""
+
+    figures: Figures
+    page: Path
+    store: Path
+    title: str
+    notes: list[str] = field(default_factory=list[str])
+    rows: list[tuple[str, str, int, int, str, str, str]] = field(
+        default_factory=list[tuple[str, str, int, int, str, str, str]]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a progress bar wants to know."""
+
+    nodes: int
+    of: int
+    frames: int
+    readings: int
+
+
+class _Collecting:
+    """A collector in a thread of its own, from the first node's boot to the last frame's commit."""
+
+    def __init__(self, url: str, keys: KeyFile, store: Store, topic: str = "citymote/+/frames") -> None:
+        self.problems: list[str] = []
+        self.subscriber = Subscriber(url, topic, f"citymote-demo-{time.time_ns():x}", log=self.problems.append)
+        self.collector = Collector(self.subscriber, store, Opener(keys), on_problem=self.problems.append)
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="citymote-collector", daemon=True)
+
+    def start(self) -> None:
+        """Returns when the subscription stands; BrokerError when it does not come to that."""
+        self.subscriber.start()
+        if not self.subscriber.wait(15.0):
+            self.subscriber.stop()
+            raise BrokerError(f"no answer from {self.subscriber.address}", "", "Is a broker running there?")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.collector.run()
+        except Exception as error:  # noqa: BLE001 - handed to the main thread
+            self.error = error
+
+    def settle(self, frames: int) -> None:
+        """Wait until so many frames are stored, as long as they keep coming."""
+        held, since = -1, time.monotonic()
+        while self.collector.report.stored < frames and time.monotonic() - since < SETTLE and self.error is None:
+            if self.collector.report.received != held:
+                held, since = self.collector.report.received, time.monotonic()
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Commit what has come, and leave nothing behind on the broker."""
+        self.collector.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.subscriber.stop(forget=True)
+        if self.error is not None:
+            raise self.error
+
+
+def run(options: Options, progress: Callable[[Progress], None] | None = None) -> Outcome:
+    """Tell the whole story; the folder `options.out` then holds the store, the key file, the nodes and the page."""
+    begun = time.monotonic()
+    data = _data(options)
+    if options.broker:
+        broker_settings(options.broker)  # an address that cannot be read is better said before than after
+    folder = _folder(options.out)
+    line = poles(data, options.chips, options.seed, sound=options.sound)
+    keys = KeyFile.create(folder / "city.keys")
+    place = folder / ("readings" if options.parquet else "readings.db")
+    notes = list(data.notes)
+    broker = None if options.broker else Broker()
+    if broker:
+        broker.start()
+    url = options.broker or (broker.url if broker else "")
+    try:
+        with open_store(f"parquet:{place}" if options.parquet else place) as store:
+            collecting = _Collecting(url, keys, store)
+            collecting.start()
+            try:
+                results = _nodes(line, folder, url, keys, collecting, progress)
+                collecting.settle(sum(int(result.report.get("acked", 0)) for result in results))
+            finally:
+                collecting.stop()
+            keys.save()
+            notes += [f"node {result.name}: {result.error}" for result in results if result.error]
+            notes += collecting.problems[-5:] if collecting.collector.report.failed else []
+            expectations = {
+                str(result.report["node"]): pole.expectation
+                for result, pole in zip(results, line, strict=True)
+                if "node" in result.report
+            }
+            verdict = compare(expectations, store.iter_frames())
+            silent = [pole for result, pole in zip(results, line, strict=True) if "node" not in result.report]
+            verdict.lost += sum(pole.expectation.present() for pole in silent)
+            figures = _figures(results, collecting.collector, verdict, time.monotonic() - begun)
+            rows, page = _page(data, figures, store, expectations)
+    finally:
+        if broker:
+            broker.stop()
+    path = folder / "report.html"
+    path.write_text(page, "utf-8")
+    return Outcome(figures, path, place, data.title, notes + verdict.examples, rows)
+
+
+def _data(options: Options) -> dataset.Dataset:
+    if options.data is None:
+        if options.mapping is not None:
+            raise UsageError("a mapping needs a data file", "", "Give --data FILE as well.")
+        return city.generate(options.nodes or 6, options.hours or 24.0, seed=options.seed)
+    return dataset.read_csv(options.data, options.mapping).head(options.nodes, options.hours)
+
+
+def _folder(path: Path) -> Path:
+    """An empty folder with our mark; what an earlier demo left there goes, anything else is refused."""
+    try:
+        if path.exists() and any(path.iterdir()):
+            if not (path / MARK).exists():
+                raise UsageError(f"{path} is not empty", "it is not an earlier demo's", "Choose another --out.")
+            shutil.rmtree(path)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / MARK).write_text("Made by citymote demo, which replaces this folder when it runs again.\n", "utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written", error.strerror or str(error), "Choose another --out.") from None
+    return path
+
+
+def _nodes(
+    line: list[Pole],
+    folder: Path,
+    url: str,
+    keys: KeyFile,
+    collecting: _Collecting,
+    progress: Callable[[Progress], None] | None,
+) -> list[Result]:
+    enrol = threading.Lock()
+
+    def heard(_: str, event: Event) -> None:
+        if event.name == "identity":
+            with enrol:
+                keys.add_node(bytes.fromhex(event.data["public_key"]))
+
+    def step(_: Result, done: int, of: int) -> None:
+        if collecting.error is not None:
+            raise collecting.error
+        if progress:
+            progress(Progress(done, of, collecting.collector.report.stored, collecting.collector.report.readings))
+
+    settings: dict[str, Any] = {
+        "collector_key": keys.collectors[-1].public.hex(),
+        "batch": 10,
+        # An hourly file must not mean a frame an hour: the demo's rows wait for their batch.
+        "max_delay": 0,
+        "publish_rate": 0,
+        "status_interval": 86400,
+    }
+    with Fleet(
+        [pole.plan for pole in line], folder / "nodes", broker=url, settings=settings, progress=step, on_event=heard
+    ) as fleet:
+        return fleet.run()
+
+
+def _figures(results: list[Result], collector: Collector, verdict: Verdict, seconds: float) -> Figures:
+    sent = sum(int(result.report.get("readings", 0)) for result in results)
+    return Figures(
+        nodes=len(results),
+        frames=collector.report.stored,
+        readings_sent=sent,
+        readings_stored=verdict.stored,
+        lost=verdict.lost,
+        duplicates=verdict.duplicates,
+        mismatches=verdict.mismatches,
+        bytes_on_wire=collector.report.bytes,
+        bytes_per_reading=round(collector.report.bytes / sent, 3) if sent else 0.0,
+        seconds=round(seconds, 2),
+    )
+
+
+def _page(
+    data: dataset.Dataset, figures: Figures, store: Store, expectations: Mapping[str, Any]
+) -> tuple[list[tuple[str, str, int, int, str, str, str]], str]:
+    """The stored readings, not the played ones, on a grid of intervals: the terminal's table and the page."""
+    start = min(station.start for station in data.stations)
+    count = max((station.start - start) // data.interval + len(station.rows) for station in data.stations)
+    grid: dict[int, dict[str, list[float | None]]] = {}
+    for frame in store.iter_frames():
+        if frame.kind != "batch" or frame.node not in expectations:
+            continue
+        for sample in frame.samples():
+            index = (sample.time - start) // data.interval
+            if sample.instance or not 0 <= index < count:
+                continue
+            line = grid.setdefault(sample.quantity, {}).setdefault(frame.node, [None] * count)
+            if sample.value is not None:
+                line[index] = registry.quantity(sample.quantity).value(sample.value)
+    plots = {
+        number: [report.Series(node, line) for node, line in sorted(nodes.items())]
+        for number, nodes in sorted(grid.items())
+    }
+    headline = {
+        "nodes": f"{figures.nodes:,}",
+        "readings stored": f"{figures.readings_stored:,}",
+        "frames": f"{figures.frames:,}",
+        "lost": f"{figures.lost:,}",
+        "duplicates": f"{figures.duplicates:,}",
+        "mismatches": f"{figures.mismatches:,}",
+        "bytes per reading": f"{figures.bytes_per_reading:.2f}",
+        "seconds": f"{figures.seconds:.1f}",
+    }
+    bad = {name for name in ("lost", "duplicates", "mismatches") if getattr(figures, name)}
+    hours = count * data.interval / 3600
+    subtitle = (
+        f"{figures.nodes} virtual nodes with the real firmware on MicroPython, {hours:g} hours, "
+        f"one row every {data.interval} s; sealed CBOR frames over MQTT"
+    )
+    page = report.page(data.title, subtitle, headline, bad, moment(start), timedelta(seconds=data.interval), plots)
+    return report.summary(plots), page
