@@ -15,7 +15,7 @@ import time
 from binascii import crc32
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, Self, Union
+from typing import IO, NamedTuple, Self, Union, cast
 
 from citymote.errors import SourceError, UsageError
 

@@ -56,7 +56,7 @@ class Frame:
 
     @property
     def kind(self) -> str:
-        """`batch`, `short`, `event`, `status` or `descriptor`."""
+        """`batch`, `event`, `status` or `descriptor`; a packed frame is a batch like any other once it is decoded."""
         return wire.KINDS[self.body.kind]
 
     @property
