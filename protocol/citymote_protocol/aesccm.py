@@ -6,6 +6,8 @@ It exists because MicroPython has AES in ECB and CBC only. `block(buffer)` encry
 accumulating differences, and a plaintext that failed is wiped before the caller sees it.
 """
 
+from .hkdf import same
+
 
 class TagError(ValueError):
     """The tag does not match: another key, another nonce, or altered data."""
@@ -86,11 +88,7 @@ def encrypt(block, nonce, data, aad, tag):
 
 def decrypt(block, nonce, data, aad, tag_bytes):
     """Decrypt `data` in place; TagError, and `data` wiped, unless the tag matches."""
-    found = _run(block, nonce, data, aad, len(tag_bytes), False)
-    difference = 0
-    for i in range(len(found)):
-        difference |= found[i] ^ tag_bytes[i]
-    if difference:
+    if not same(_run(block, nonce, data, aad, len(tag_bytes), False), tag_bytes):
         for i in range(len(data)):
             data[i] = 0
         raise TagError("the tag does not match")
