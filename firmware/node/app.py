@@ -122,16 +122,15 @@ class Node:
         )
 
     async def _sealer(self, key):
-        from citymote_protocol import p256
         from citymote_protocol.sealing import Sealer
 
         identity = self.identity
-        collector = p256.decompress(bytes.fromhex(key))
+        random8 = self.crypto.random(8)
         sealer = Sealer(
-            self.crypto, identity.node_id, identity.private_key(), collector, identity.boots, self.crypto.random(8)
+            self.crypto, identity.node_id, identity.private_key(), bytes.fromhex(key), identity.boots, random8
         )
         await self._ladder(sealer.prepare())
-        return sealer.seal
+        return sealer.seal_renewing
 
     def _keep(self, time, state, values, quality):
         # A row has been made: it is safe when this returns.

@@ -35,7 +35,7 @@ sealing: Any = _sealing
 FORMAT = "citymote-keys"
 VERSION = 1
 
-# 50,000 nodes with one boot each in the air, and some that have just restarted; about 200 bytes an entry.
+# 50,000 nodes with one boot each in the air, and some that have just restarted; about 350 bytes an entry.
 MAX_BOOTS = 65536
 # A collector changes over from one key to the next; more than a few at once would multiply every stranger's frame.
 MAX_COLLECTORS = 8

@@ -151,6 +151,12 @@ class Sealer:
         out[start + size :] = aesccm.encrypt(self._block, nonce, body, cose.enc_structure(protected), TAG_SIZE)
         return bytes(out)
 
+    def seal_renewing(self, frame):
+        """`seal`, with a fresh boot id from the provider's random source once a key is spent. OSError without entropy."""
+        if self._next > MAX_PARTIAL_IV:
+            self.renew(self._crypto.random(8))
+        return self.seal(frame)
+
 
 def overhead(form, partial_iv, size):
     """Bytes that an envelope adds to a frame of `size` bytes."""

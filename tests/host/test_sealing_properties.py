@@ -1,4 +1,4 @@
-"""Whatever comes in: an envelope is opened, or refused with a code; nothing else happens, and bytes have one reading."""
+"""Whatever comes in, an envelope is opened or refused with a code; and what is accepted has one encoding."""
 
 from __future__ import annotations
 
