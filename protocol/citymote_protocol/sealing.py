@@ -152,7 +152,7 @@ class Sealer:
         return bytes(out)
 
     def seal_renewing(self, frame):
-        """`seal`, with a fresh boot id from the provider's random source once a key is spent. OSError without entropy."""
+        """`seal`, with a fresh boot id from the provider's random source once a key is spent; OSError if it refuses."""
         if self._next > MAX_PARTIAL_IV:
             self.renew(self._crypto.random(8))
         return self.seal(frame)

@@ -97,3 +97,14 @@ def test_what_is_sealed_opens(frame: bytes, number: int, form: int) -> None:
     assert written(sealing.parse(message)) == message
     key = (bytes.fromhex(case["key"]), bytes.fromhex(case["base_iv"]))
     assert sealing.open_(CRYPTO, message, key) == frame
+
+
+def test_the_largest_frame_fits_the_largest_envelope_exactly() -> None:
+    case = KEYS[0]
+    node, private, public = (bytes.fromhex(case[n]) for n in ("node", "node_private", "collector_public"))
+    sealer: Any = sealing.Sealer(CRYPTO, node, private, public, 1, bytes.fromhex(case["random"]), sealing.STANDARD)
+    sealer._next = sealing.MAX_PARTIAL_IV
+    message = sealer.seal(bytes(8192))
+    assert len(message) == sealing.MAX_ENVELOPE
+    key = (bytes.fromhex(case["key"]), bytes.fromhex(case["base_iv"]))
+    assert sealing.open_(CRYPTO, message, key) == bytes(8192)

@@ -250,13 +250,3 @@ def test_general_encrypt0_takes_an_iv_and_refuses_two():
     unnamed = cose.parse(b"\x83\x40\xa1\x05" + cose.byte_string(iv) + tail)
     assert _error(cose.decrypt, CRYPTO, unnamed, bytes(16)) == cose.ALGORITHM
     assert _error(cose.decrypt, CRYPTO, envelope, bytes(16), None, 30) == cose.ALGORITHM
-
-
-def test_the_largest_frame_fits_the_largest_envelope_exactly():
-    sealer = _sealer(form=sealing.STANDARD)
-    sealer._next = sealing.MAX_PARTIAL_IV
-    message = sealer.seal(bytes(8192))
-    assert (
-        len(message) == sealing.MAX_ENVELOPE == 8192 + sealing.overhead(sealing.STANDARD, sealing.MAX_PARTIAL_IV, 8192)
-    )
-    assert len(_open(message)) == 8192
