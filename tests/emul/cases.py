@@ -73,6 +73,7 @@ _REPLAYED = {
 }
 
 CASES = (
+    Case("sds011", {"pm2_5": (0, 9999), "pm10": (0, 9999)}, "sum", unplugged_says=(8,)),
     Case("sht4x", {"temperature": (-400, 1250), "humidity": (0, 1000)}, "crc"),
     Case(
         "sht4x",
@@ -89,6 +90,7 @@ CASES = (
         {"number_concentration": True, "auto_cleaning_interval": 86400},
         ident="sps30-numbers",
     ),
+    Case("sps30_uart", _DUST | dict.fromkeys(_COUNTS, (0, 300000)), "sum", unplugged_says=(8,)),
     Case("pms5003", {"pm1": (0, 10000), "pm2_5": (0, 10000), "pm10": (0, 10000)}, "sum", step=10, unplugged_says=(8,)),
     Case("bh1750", {"illuminance": (0, 54612)}, "none"),
     Case("wind_vane", {"wind_direction": (0, 359)}, "none", unplugged_says=(8,)),

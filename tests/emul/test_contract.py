@@ -306,7 +306,7 @@ def test_a_bus_full_of_one_byte_is_no_reading(case: Case, byte: int) -> None:
     driver = case.cls()(_Constant(byte), **case.settings)
     for _ in range(3):
         try:
-            for _ in range(16):
+            for _ in range(32):
                 if not driver.start():
                     break
             else:

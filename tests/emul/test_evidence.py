@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.emul.wires import World
 
-from citymote.testing.emul import replay, sensirion
+from citymote.testing.emul import replay, sds011, sensirion, sps30_uart
 from citymote.testing.emul.anemometer import Anemometer
 from citymote.testing.emul.base import I2CChip, PulseInput, Source, UARTChip
 from citymote.testing.emul.bh1750 import BH1750
@@ -99,6 +99,47 @@ def test_sps30_as_captured(payload: str, tenths: tuple[int, ...]) -> None:
     assert [value for _, value, _ in readings[4:]] == [round(v * 100) for v in values[4:9]]
     sent = next(data for kind, data in reversed(table.bus.log) if kind == "read" and len(data) == 54)
     assert sensirion.without_crc(sent) == raw[:36], "the emulator sends the captured floats"
+
+
+# As it stood on the wire, two frames of the same capture: the second and the sixth have stuffed bytes.
+SPS30_FRAMES = (
+    "7e0003002840df03da417d3162ae41279e32412c107d5e42307d5ed34255c04c425e0908425fa28a425fe4433f40fa1fff7e",
+    "7e00030028410c4387412b1eda413d921e414142bc42659c1042882f76428bbe32428c6c00428c89b83f3e5a83897e",
+)
+
+
+@pytest.mark.parametrize("text", SPS30_FRAMES)
+def test_sps30_uart_as_captured(text: str) -> None:
+    raw = bytes.fromhex(text)
+    body = sps30_uart.unstuff(raw[1:-1])
+    assert body is not None, "the sum of a real frame is right"
+    assert sps30_uart.stuff(body) == raw
+    values = struct.unpack(">10f", body[4:])
+    numbers = tuple(always(v) for v in values[4:9])
+    chip = sps30_uart.SPS30UART(
+        *(always(values[i]) for i in (0, 1, 3, 2)), (numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
+    )
+    readings = World(driver("sps30_uart"), chip).reading()
+    expected = [round(v * 10) for v in values[:4]] + [round(v * 100) for v in values[4:9]]
+    assert [value for _, value, _ in readings] == expected
+
+
+def test_sps30_uart_examples_of_the_datasheet() -> None:
+    """DS 5.3, the frames printed as examples: start measurement, stop, read values, product type."""
+    shdlc = importlib.import_module("node.drivers.sps30_uart").shdlc
+    assert shdlc(0x00, b"\x01\x03") == bytes.fromhex("7e0000020103f97e")
+    assert shdlc(0x01, b"") == bytes.fromhex("7e000100fe7e")
+    assert shdlc(0x03, b"") == bytes.fromhex("7e000300fc7e")
+    assert shdlc(0xD0, b"\x00") == bytes.fromhex("7e00d001002e7e")
+
+
+def test_sps30_uart_refuses_to_wake_when_awake_as_logged() -> None:
+    """A real chip's log, raspberrypi.stackexchange.com/questions/137657: 7E 00 11 00 EE 7E is answered with
+    7E 00 7D 31 43 00 AB 7E.
+    """
+    chip = sps30_uart.SPS30UART(always(1.0), always(1.0), always(1.0))
+    chip.receive(0, bytes.fromhex("7e001100ee7e"))
+    assert chip.transmit(20) == bytes.fromhex("7e007d314300ab7e")
 
 
 # ---------------------------------------------------------------- PMS5003
@@ -226,3 +267,36 @@ def test_replay_conversation_byte_for_byte() -> None:
     answer = b"".join(data for kind, data in table.bus.log if kind == "read")
     body = b"=01;1:123;3:-45;5:"
     assert answer == body + b"*%04X\n" % binascii.crc_hqx(body, 0xFFFF)
+
+
+# ---------------------------------------------------------------- SDS011
+
+# Real SDS011, 2020-09-27, captured and decoded by PyPMS (tests/captured_data/SDS01x.hexdump, .txt)
+SDS_CAPTURE = (("aac00600060058d93dab", 6), ("aac00900090058d943ab", 9), ("aac00800080058d941ab", 8))
+
+
+@pytest.mark.parametrize(("captured", "tenths"), SDS_CAPTURE)
+def test_sds011_as_captured(captured: str, tenths: int) -> None:
+    chip = sds011.SDS011(always(tenths / 10), always(tenths / 10), identity=b"\x58\xd9")
+    table = World(driver("sds011"), chip)
+    assert table.reading() == [(1, tenths, 0), (2, tenths, 0)]
+    assert table.bus.log[-1] == ("read", bytes.fromhex(captured))
+
+
+def test_sds011_examples_of_the_control_protocol() -> None:
+    """Control Protocol V1.3, the examples of 3.2 (123.6 and 261.8 ug/m3), 3.4 and 3.6, and the commands that
+    others send.
+    """
+    command = importlib.import_module("node.drivers.sds011").command
+    assert command(6, 1, 0) == bytes.fromhex("aab4060100 00000000000000000000 ffff05ab".replace(" ", ""))
+    assert command(6, 1, 1) == bytes.fromhex("aab4060101 00000000000000000000 ffff06ab".replace(" ", ""))
+    assert command(4, 0, 0) == bytes.fromhex("aab4040000 00000000000000000000 ffff02ab".replace(" ", ""))
+    chip = sds011.SDS011(always(123.6), always(261.8))
+    for question, reply in (
+        (command(2, 1, 1), "aac502010100a16005ab"),
+        (command(4, 0, 0), "aac0d4043a0aa1601dab"),
+        (command(7, 0, 0), "aac5070f070aa16028ab"),
+        (command(6, 1, 0), "aac506010000a16008ab"),
+    ):
+        chip.receive(0, question)
+        assert chip.transmit(100) == bytes.fromhex(reply)

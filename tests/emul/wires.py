@@ -201,21 +201,21 @@ class World:
     def ready(self) -> int:
         """start() until it says 0; returns how long that took."""
         began = self.clock.now
-        for _ in range(16):
+        for _ in range(32):
             wait = self.driver.start()
             if not wait:
                 return self.clock.now - began
             self.clock.now += wait
-        raise AssertionError("start() did not return 0 within 16 calls")
+        raise AssertionError("start() did not return 0 within 32 calls")
 
     def reading(self) -> list[Reading]:
         self.ready()
         return list(self.driver.read())
 
     def stop(self) -> None:
-        for _ in range(16):
+        for _ in range(32):
             wait = self.driver.stop()
             if not wait:
                 return
             self.clock.now += wait
-        raise AssertionError("stop() did not return 0 within 16 calls")
+        raise AssertionError("stop() did not return 0 within 32 calls")

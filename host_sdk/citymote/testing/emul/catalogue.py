@@ -16,6 +16,7 @@ from .base import Part, Source
 from .bh1750 import BH1750
 from .pms5003 import PMS5003
 from .replay import Replay
+from .sds011 import SDS011
 from .sht4x import SHT4x
 from .sps30 import SPS30
 from .sps30_uart import SPS30UART
@@ -70,6 +71,12 @@ def _sps30(make: type[SPS30 | SPS30UART]) -> Callable[[Sources, Settings], Part]
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry(
+        "sds011",
+        "uart",
+        ("pm2_5", "pm10"),
+        lambda sources, settings: SDS011(*_dust(sources)[1:]),
+    ),
     Entry(
         "anemometer",
         "counter",
