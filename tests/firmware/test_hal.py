@@ -5,9 +5,14 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+import pytest
+
 from citymote import resources
+from citymote.testing import runtime
+from tests.support import vm
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 ONLY_VIRTUAL = {"exit"}
@@ -52,3 +57,34 @@ def test_both_mount_their_flash_alike() -> None:
 
     folder = resources.firmware() / "node" / "hal"
     assert sizes(folder / "esp32.py") == sizes(folder / "unix_flash.py") == {"READ_SIZE": 128, "PROGRAM_SIZE": 32}
+
+
+IMPORT = """
+import gc, sys
+import asyncio, binascii, errno, hashlib, json, os, socket, struct, time, vfs
+from asyncio import core
+import hal.stream
+gc.collect()
+before = gc.mem_alloc()
+import hal.{0}
+gc.collect()
+print(gc.mem_alloc() - before)
+"""
+
+
+def test_the_heap_given_for_the_virtual_hardware_is_what_it_takes_more_than_a_boards(
+    tmp_path: Path, run_vm: Callable[..., vm.Result]
+) -> None:
+    machine = vm.best(32)
+    if machine.bits != 32:
+        pytest.skip("the figure is one of 32-bit objects")
+    (tmp_path / "hal").mkdir()
+    for compiled in (vm.application(32) / "node" / "hal").glob("*.mpy"):
+        if compiled.stem != "__init__":
+            (tmp_path / "hal" / compiled.name).write_bytes(compiled.read_bytes())
+    for builtin in ("machine", "esp32", "network"):
+        (tmp_path / f"{builtin}.py").write_text("")
+    taken = {
+        name: int(run_vm(IMPORT.format(name), heap="300k", path=[tmp_path]).checked().stdout) for name in ("unix", "esp32")
+    }
+    assert runtime.STAND_IN <= taken["unix"] - taken["esp32"] <= runtime.STAND_IN + 1024, taken

@@ -84,13 +84,14 @@ class VirtualNode:
         grace: int | None = None,
         wear: bool = True,
         path: Sequence[Path | str] | None = None,
-        entry: Sequence[str] = ("-m", "main"),
+        entry: Sequence[str] = ("-m", "node.hal.unix_main"),
         keep_events: bool = True,
     ) -> None:
         """`start_time` is s2000 of story time 0 (default: 2026-01-01). `network_time`: a time server answers.
 
-        `path` replaces the precompiled application in the VM's import path, `entry` what it runs. `grace` is how long,
-        in real ms, virtual time holds still for an expected reply. `keep_events` False leaves events to handlers only.
+        `heap` is what the firmware has on a 32-bit board; the VM gets `runtime.STAND_IN` on top, see there. `path`
+        replaces the precompiled application in the VM's import path, `entry` what it runs. `grace` is how long, in real
+        ms, virtual time holds still for an expected reply. `keep_events` False leaves events to handlers only.
         """
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
