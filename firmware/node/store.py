@@ -59,7 +59,20 @@ def store_epoch(path, keep):
 class Store:
     """Rows in, frames out."""
 
-    def __init__(self, path, epoch, node, columns, batch=5, backlog=60, interval=120, capacity=0, packed=False, boot=0):
+    def __init__(
+        self,
+        path,
+        epoch,
+        node,
+        columns,
+        batch=5,
+        backlog=60,
+        interval=120,
+        capacity=0,
+        packed=False,
+        boot=0,
+        segment=SEGMENT,
+    ):
         self.epoch = epoch
         self.node = node
         self.boot = boot
@@ -76,7 +89,7 @@ class Store:
         self._held = True  # undated rows of this boot wait for a date
         self._shift = self._state = 0
         self._encoder = None
-        self._log = Log(path, capacity or capacity_of(path))
+        self._log = Log(path, capacity or capacity_of(path), segment)
         self._dates = Dates(path)
         self._open = OpenBatch(path, columns, most)
         if self._open.restore(self._log.next):
@@ -91,13 +104,14 @@ class Store:
         return self._log.pending
 
     @property
-    def open_rows(self):
-        return self._open.count
+    def oldest(self):
+        """The oldest sequence that is neither acknowledged nor discarded."""
+        return self._log.base
 
     @property
-    def open_since(self):
-        """When the open batch began: (time or uptime of its first row, clock state)."""
-        return self._open.time, self._open.clock
+    def open_rows(self):
+        """Rows that are not yet a frame."""
+        return self._open.count
 
     @property
     def discarded(self):
@@ -175,7 +189,7 @@ class Store:
             batch.count,
             batch.values,
             quality,
-            self.packed,
+            self.packed and batch.clock in _KNOWN,  # the time in a bit stream cannot be improved later
         )
 
     def _committed(self):
