@@ -70,13 +70,13 @@ class Design:
 
 DESIGNS = (
     Design(48000, 11, (5, 4), (25, 6), (87, 5), (225, 4), (96, 0), 20000),
-    Design(24000, 10, (5, 9), (35, 7), (343, 6), (455, 4), (360, 1), 10000),
-    Design(16000, 10, (-31, 8), (69, 8), (261, 5), (340, 3), (258, 0), 6300),
+    Design(24000, 10, (0, 0), (9, 5), (343, 6), (455, 4), (360, 1), 10000),
+    Design(16000, 10, (-1, 4), (51, 8), (261, 5), (340, 3), (258, 0), 6300),
 )
 
 STATE = ("dc", "hf", "l1", "l2", "mid", "high")  # what the filters remember
 SUMS = ("zh", "zm", "zl", "ch", "cm", "cl", "ah", "am", "al")  # squares, in three parts each
-PEAKS = ("cp", "zp")
+PEAKS = ("cp", "raw")
 
 
 def _scaled(value: str, ratio: Ratio) -> str:
@@ -112,11 +112,12 @@ def _peak(held: str, twice: str) -> list[str]:
 
 def _sample(design: Design, load: str) -> list[str]:
     return [
-        f"x = {load} - (dc >> {design.dc_shift})",
+        f"x = {load}",
+        *_peak("raw", "rt"),  # the word as it came: what touches full scale is overload
+        f"x = x - (dc >> {design.dc_shift})",
         "dc += x",
-        *_peak("zp", "zt"),
         *_square("zh", "zm", "zl"),
-        f"y = {_scaled('hf', design.pole)} + x",
+        f"y = {_scaled('hf', design.pole)} + x" if design.pole[0] else "y = x",
         f"x = {_scaled('hf', design.zero)} + y",
         "hf = y",
         *_high_pass("l1", design.low),
@@ -167,7 +168,7 @@ def source(design: Design, wide: bool) -> str:
         "def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):",
         *(f"    {name} = {narrow.format(f'st[{k}]')}" for k, name in enumerate(names)),
         "    ct = cp + cp",
-        "    zt = zp + zp",
+        "    rt = raw + raw",
         "    a = int(buf) + 4 * start",
         "    end = a + 4 * count",
         "    while a < end:",

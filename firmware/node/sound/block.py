@@ -4,7 +4,7 @@ IEC 61672-1:2013, 5.8 (time weightings F and S) on the mean square of 5 ms, whic
 tonebursts of its table 4. Everything is a 32-bit integer; an average is a mantissa of 26 to 28 bits and an exponent.
 
 `st` is the kernel's state: 0..5 filters, 6..14 sums of squares of Z, C and A in three parts (high, middle, low: E =
-high * 2^22 + middle * 2^12 + low), 15 and 16 the peaks of C and Z. `q` is this file's:
+high * 2^22 + middle * 2^12 + low), 15 the peak of C, 16 that of the raw words. `q` is this file's:
 
     0, 1   F: mantissa, exponent; the energy of one block is mantissa / 128 * 2^exponent
     2, 3   S: the same

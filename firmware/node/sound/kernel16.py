@@ -11,7 +11,7 @@ RATE = 16000
 BLOCK = 80  # samples in 5 ms
 DC_SHIFT = 10
 # Gain at 1 kHz of Z, C and A in 0.001 dB, which the level has to lose again.
-GAIN = (4, 1102, 572)
+GAIN = (4, 1066, 535)
 
 
 @micropython.viper
@@ -32,28 +32,29 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
     am = st[13]
     al = st[14]
     cp = st[15]
-    zp = st[16]
+    raw = st[16]
     ct = cp + cp
-    zt = zp + zp
+    rt = raw + raw
     a = int(buf) + 4 * start
     end = a + 4 * count
     while a < end:
         p = ptr32(a)
-        x = (p[0] >> 12) - (dc >> 10)
-        dc += x
-        y = x + zp
-        if uint(y) > uint(zt):
-            zp = x
+        x = (p[0] >> 12)
+        y = x + raw
+        if uint(y) > uint(rt):
+            raw = x
             if x < 0:
-                zp = 0 - x
-            zt = zp + zp
+                raw = 0 - x
+            rt = raw + raw
+        x = x - (dc >> 10)
+        dc += x
         y = x >> 11
         zh = y * y + zh
         zm = (x & 2047) * y + zm
         y = x & 2047
         zl = y * y + zl
-        y = ((hf * -31) >> 8) + x
-        x = ((hf * 69) >> 8) + y
+        y = ((hf * -1) >> 4) + x
+        x = ((hf * 51) >> 8) + y
         hf = y
         x = x - (l1 >> 10)
         l1 = ((x * 261) >> 5) + l1
@@ -79,21 +80,22 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
         am = (x & 2047) * y + am
         y = x & 2047
         al = y * y + al
-        x = (p[1] >> 12) - (dc >> 10)
-        dc += x
-        y = x + zp
-        if uint(y) > uint(zt):
-            zp = x
+        x = (p[1] >> 12)
+        y = x + raw
+        if uint(y) > uint(rt):
+            raw = x
             if x < 0:
-                zp = 0 - x
-            zt = zp + zp
+                raw = 0 - x
+            rt = raw + raw
+        x = x - (dc >> 10)
+        dc += x
         y = x >> 11
         zh = y * y + zh
         zm = (x & 2047) * y + zm
         y = x & 2047
         zl = y * y + zl
-        y = ((hf * -31) >> 8) + x
-        x = ((hf * 69) >> 8) + y
+        y = ((hf * -1) >> 4) + x
+        x = ((hf * 51) >> 8) + y
         hf = y
         x = x - (l1 >> 10)
         l1 = ((x * 261) >> 5) + l1
@@ -119,21 +121,22 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
         am = (x & 2047) * y + am
         y = x & 2047
         al = y * y + al
-        x = (p[2] >> 12) - (dc >> 10)
-        dc += x
-        y = x + zp
-        if uint(y) > uint(zt):
-            zp = x
+        x = (p[2] >> 12)
+        y = x + raw
+        if uint(y) > uint(rt):
+            raw = x
             if x < 0:
-                zp = 0 - x
-            zt = zp + zp
+                raw = 0 - x
+            rt = raw + raw
+        x = x - (dc >> 10)
+        dc += x
         y = x >> 11
         zh = y * y + zh
         zm = (x & 2047) * y + zm
         y = x & 2047
         zl = y * y + zl
-        y = ((hf * -31) >> 8) + x
-        x = ((hf * 69) >> 8) + y
+        y = ((hf * -1) >> 4) + x
+        x = ((hf * 51) >> 8) + y
         hf = y
         x = x - (l1 >> 10)
         l1 = ((x * 261) >> 5) + l1
@@ -159,21 +162,22 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
         am = (x & 2047) * y + am
         y = x & 2047
         al = y * y + al
-        x = (p[3] >> 12) - (dc >> 10)
-        dc += x
-        y = x + zp
-        if uint(y) > uint(zt):
-            zp = x
+        x = (p[3] >> 12)
+        y = x + raw
+        if uint(y) > uint(rt):
+            raw = x
             if x < 0:
-                zp = 0 - x
-            zt = zp + zp
+                raw = 0 - x
+            rt = raw + raw
+        x = x - (dc >> 10)
+        dc += x
         y = x >> 11
         zh = y * y + zh
         zm = (x & 2047) * y + zm
         y = x & 2047
         zl = y * y + zl
-        y = ((hf * -31) >> 8) + x
-        x = ((hf * 69) >> 8) + y
+        y = ((hf * -1) >> 4) + x
+        x = ((hf * 51) >> 8) + y
         hf = y
         x = x - (l1 >> 10)
         l1 = ((x * 261) >> 5) + l1
@@ -216,4 +220,4 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
     st[13] = am
     st[14] = al
     st[15] = cp
-    st[16] = zp
+    st[16] = raw

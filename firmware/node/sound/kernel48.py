@@ -32,21 +32,22 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
     am = st[13]
     al = st[14]
     cp = st[15]
-    zp = st[16]
+    raw = st[16]
     ct = cp + cp
-    zt = zp + zp
+    rt = raw + raw
     a = int(buf) + 4 * start
     end = a + 4 * count
     while a < end:
         p = ptr32(a)
-        x = (p[0] >> 12) - (dc >> 11)
-        dc += x
-        y = x + zp
-        if uint(y) > uint(zt):
-            zp = x
+        x = (p[0] >> 12)
+        y = x + raw
+        if uint(y) > uint(rt):
+            raw = x
             if x < 0:
-                zp = 0 - x
-            zt = zp + zp
+                raw = 0 - x
+            rt = raw + raw
+        x = x - (dc >> 11)
+        dc += x
         y = x >> 11
         zh = y * y + zh
         zm = (x & 2047) * y + zm
@@ -79,14 +80,15 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
         am = (x & 2047) * y + am
         y = x & 2047
         al = y * y + al
-        x = (p[1] >> 12) - (dc >> 11)
-        dc += x
-        y = x + zp
-        if uint(y) > uint(zt):
-            zp = x
+        x = (p[1] >> 12)
+        y = x + raw
+        if uint(y) > uint(rt):
+            raw = x
             if x < 0:
-                zp = 0 - x
-            zt = zp + zp
+                raw = 0 - x
+            rt = raw + raw
+        x = x - (dc >> 11)
+        dc += x
         y = x >> 11
         zh = y * y + zh
         zm = (x & 2047) * y + zm
@@ -119,14 +121,15 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
         am = (x & 2047) * y + am
         y = x & 2047
         al = y * y + al
-        x = (p[2] >> 12) - (dc >> 11)
-        dc += x
-        y = x + zp
-        if uint(y) > uint(zt):
-            zp = x
+        x = (p[2] >> 12)
+        y = x + raw
+        if uint(y) > uint(rt):
+            raw = x
             if x < 0:
-                zp = 0 - x
-            zt = zp + zp
+                raw = 0 - x
+            rt = raw + raw
+        x = x - (dc >> 11)
+        dc += x
         y = x >> 11
         zh = y * y + zh
         zm = (x & 2047) * y + zm
@@ -159,14 +162,15 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
         am = (x & 2047) * y + am
         y = x & 2047
         al = y * y + al
-        x = (p[3] >> 12) - (dc >> 11)
-        dc += x
-        y = x + zp
-        if uint(y) > uint(zt):
-            zp = x
+        x = (p[3] >> 12)
+        y = x + raw
+        if uint(y) > uint(rt):
+            raw = x
             if x < 0:
-                zp = 0 - x
-            zt = zp + zp
+                raw = 0 - x
+            rt = raw + raw
+        x = x - (dc >> 11)
+        dc += x
         y = x >> 11
         zh = y * y + zh
         zm = (x & 2047) * y + zm
@@ -216,4 +220,4 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
     st[13] = am
     st[14] = al
     st[15] = cp
-    st[16] = zp
+    st[16] = raw

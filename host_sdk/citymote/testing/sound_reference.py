@@ -29,8 +29,8 @@ class Coefficients:
 
 COEFFICIENTS = {
     48000: Coefficients(48000, 11, (5, 4), (25, 6), ((87, 5), (87, 5), (225, 4), (96, 0))),
-    24000: Coefficients(24000, 10, (5, 9), (35, 7), ((343, 6), (343, 6), (455, 4), (360, 1))),
-    16000: Coefficients(16000, 10, (-31, 8), (69, 8), ((261, 5), (261, 5), (340, 3), (258, 0))),
+    24000: Coefficients(24000, 10, (0, 0), (9, 5), ((343, 6), (343, 6), (455, 4), (360, 1))),
+    16000: Coefficients(16000, 10, (-1, 4), (51, 8), ((261, 5), (261, 5), (340, 3), (258, 0))),
 }
 
 
@@ -68,9 +68,9 @@ class Reference:
         fits, st = self._fits, self.state
         c = COEFFICIENTS[self.rate]
         for word in words:
+            st[16] = max(st[16], abs(word >> 12))
             x = fits((word >> 12) - (st[0] >> c.dc_shift))
             st[0] = fits(st[0] + x)
-            st[16] = max(st[16], abs(x))
             self._square(6, x)
             y = fits((fits(st[1] * c.pole[0]) >> c.pole[1]) + x)
             x = fits((fits(st[1] * c.zero[0]) >> c.zero[1]) + y)
