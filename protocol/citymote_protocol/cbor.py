@@ -38,6 +38,7 @@ TAGGED = 6
 SIMPLES = 7
 
 NULL = 0xF6
+_ANY = 0xFFFFFFFFFFFFFFFF  # a length without a limit of its own: what bytes there are decides
 _NAMES = ("unsigned integer", "negative integer", "byte string", "text", "array", "map", "tag", "simple value")
 
 
@@ -193,7 +194,7 @@ class Reader:
             raise FrameError(TAG, "tag %d at byte %d" % (number, start))
         if major == BYTES or major == TEXTS:
             self.pos = start
-            return self.bytes(self.end) if major == BYTES else self.text(self.end)
+            return self.bytes(_ANY) if major == BYTES else self.text(_ANY)
         if depth == 0:
             raise FrameError(DEPTH, "at byte %d" % start)
         if number * (2 if major == MAP else 1) > self.end - self.pos:

@@ -8,7 +8,7 @@ makes `Packer.put` return 0, and the frame is sent as plain columns instead.
 
 from array import array
 
-from .cbor import BYTES, put_head
+from .cbor import BYTES, head_size, put_head
 from .columns import divisor
 from .errors import (
     NO_ROOM,
@@ -198,8 +198,9 @@ class Packer:
     def put(self, buf, pos, time, count, interval, columns, times):
         """Write the byte string with rows and columns at `pos`; returns the position behind it, 0 if it cannot be."""
         self._prepare(count)
-        # the stream's length is not known yet: leave room for the longer head that could be needed, close up later
-        head = 2 if len(buf) - pos < 258 else 3
+        # the stream's length is not known yet: leave room for the longest head that could be needed, close up later
+        room = len(buf) - pos
+        head = 1 if room <= 24 else 2 if room <= 258 else 3
         if pos + head > len(buf):
             raise EncodeError(NO_ROOM)
         self._buf = buf
@@ -216,6 +217,8 @@ class Packer:
         if self._used:
             self._bits(0, 8 - self._used)
         size = self._pos - pos - head
+        if head_size(size) > head:
+            raise EncodeError(NO_ROOM)
         start = put_head(buf, pos, BYTES, size)
         if start < pos + head:
             for i in range(size):
