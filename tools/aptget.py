@@ -18,16 +18,22 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 SUITE = "trixie"  # the first stable suite with MicroPython; its libraries come along, so the host's age is no matter
 KEYRING = "debian-archive-keyring"
+# The same way on Ubuntu without a Debian mirror: its own mirror, but the first long-term release whose MicroPython is
+# new enough (24.04 has 1.22).
+UBUNTU_SUITE = "resolute"
+UBUNTU_KEYS = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
 DEBIAN_SUITES = (
     "bullseye", "bookworm", "trixie", "forky", "duke", "sid",
     "oldoldstable", "oldstable", "stable", "testing", "unstable",
 )  # fmt: skip
+FAILURE_LASTS = 600
 KEYRING_PLACES = (
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
@@ -339,6 +345,25 @@ def debian(work: Path, arch: str, suite: str = SUITE) -> Apt:
     raise Unavailable(f"no Debian mirror could be read ({'; '.join(reasons)}); set DEBIAN_MIRROR to one")
 
 
+def newer_ubuntu(work: Path, arch: str) -> Apt:
+    """A private apt over this Ubuntu machine's own mirror, with the suite UBUNTU_SUITE instead of its own."""
+    need_apt()
+    distribution, codename = system()
+    mirrors = [
+        source.uri for source in configured_sources() if codename in source.suites and "main" in source.components
+    ]
+    if distribution != "ubuntu" or not mirrors or not UBUNTU_KEYS.is_file():
+        raise Unavailable("this is no Ubuntu machine with a mirror of its own")
+    line = f"deb [arch={arch} signed-by={UBUNTU_KEYS}] {mirrors[0]} {UBUNTU_SUITE} main universe\n"
+    apt = Apt(work / f"apt-{UBUNTU_SUITE}-{arch}", arch, line)
+    try:
+        apt.run("update")
+    except Unavailable as error:
+        apt.close()
+        raise Unavailable(_without_passwords(f"{mirrors[0]} {UBUNTU_SUITE}: {error}")) from None
+    return apt
+
+
 def _without_passwords(text: str) -> str:
     return re.sub(r"//[^/@\s]*@", "//", text)
 
@@ -398,16 +423,18 @@ def locked(folder: Path) -> Generator[None]:
 
 
 def remembered_failure(folder: Path, name: str) -> str | None:
-    """Why an earlier attempt failed under the same settings; asking a mirror at every start would take seconds."""
+    """Why an attempt in the last minutes failed under the same settings: a mirror that does not answer takes long."""
+    path = folder / f"{name}.unavailable"
     try:
-        key, _, reason = (folder / f"{name}.unavailable").read_text().partition("\n")
+        key, _, reason = path.read_text().partition("\n")
+        recent = time.time() - path.stat().st_mtime < FAILURE_LASTS
     except OSError:
         return None
-    return reason if key == _settings_key() else None
+    return reason if recent and key == _settings_key() else None
 
 
 def remember_failure(folder: Path, name: str, reason: str) -> None:
-    """Keep why `name` cannot be had until the settings change or the cache is cleaned."""
+    """Keep why `name` cannot be had, until the settings change or FAILURE_LASTS seconds have passed."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.unavailable").write_text(f"{_settings_key()}\n{reason}")
 

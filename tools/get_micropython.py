@@ -13,8 +13,10 @@ import contextlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import aptget
@@ -101,24 +103,47 @@ def _fetch(cache: Path, arch: str, bits: int, destination: Path, quiet: bool) ->
     aptget.forget_failure(cache, destination.name)
 
 
-def _fetch_from_somewhere(cache: Path, arch: str, bits: int, destination: Path) -> None:
-    programs = {"micropython": "usr/bin/micropython"}
-    try:
-        with contextlib.closing(aptget.debian(cache, arch)) as apt:
-            aptget.install_programs(apt, ["micropython"], programs, destination)
+def need_kernel_for(arch: str, folder: Path) -> None:
+    """Unavailable where the kernel cannot run 32-bit x86 programs: found out with the smallest one, before any download."""
+    if arch != "i386":
         return
-    except aptget.Unavailable as error:
-        if aptget.system()[0] == "debian" or bits == 32:
-            raise
-        first = error
-    # Ubuntu and its kin: their own archive has the package too (in universe), perhaps new enough.
+    code = bytes.fromhex("31c0 40 31db cd80")  # exit(0)
+    base, headers = 0x08048000, 52 + 32
+    size = headers + len(code)
+    elf = struct.pack("<4s5B7x2H5I6H", b"\x7fELF", 1, 1, 1, 0, 0, 2, 3, 1, base + headers, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    segment = struct.pack("<8I", 1, 0, base, base, size, size, 5, 0x1000)
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / ".exit-i386"
+    program.write_bytes(elf + segment + code)
+    program.chmod(0o755)
     try:
-        with contextlib.closing(aptget.own_archive(cache / "apt-own", arch)) as apt:
-            aptget.install_programs(apt, ["micropython"], programs, destination)
-        check(destination / "bin" / "micropython", bits)
-    except aptget.Unavailable as error:
-        shutil.rmtree(destination, ignore_errors=True)
-        raise aptget.Unavailable(f"{first} (this system's own archive: {error})") from None
+        works = subprocess.run([program], timeout=10, check=False).returncode == 0
+    except OSError:
+        works = False
+    finally:
+        program.unlink()
+    if not works:
+        raise aptget.Unavailable("this kernel does not run 32-bit programs")
+
+
+def _fetch_from_somewhere(cache: Path, arch: str, bits: int, destination: Path) -> None:
+    need_kernel_for(arch, cache)
+    origins: list[Callable[[], aptget.Apt]] = [lambda: aptget.debian(cache, arch)]
+    if bits == 64 and aptget.system()[0] != "debian":
+        # Ubuntu and its kin have the package too (in universe), perhaps only in a release newer than this machine's.
+        origins.append(lambda: aptget.own_archive(cache / "apt-own", arch))
+        origins.append(lambda: aptget.newer_ubuntu(cache, arch))
+    reasons: list[str] = []
+    for origin in origins:
+        try:
+            with contextlib.closing(origin()) as apt:
+                aptget.install_programs(apt, ["micropython"], {"micropython": "usr/bin/micropython"}, destination)
+            check(destination / "bin" / "micropython", bits)
+            return
+        except aptget.Unavailable as error:
+            reasons.append(str(error))
+            shutil.rmtree(destination, ignore_errors=True)
+    raise aptget.Unavailable("; ".join(dict.fromkeys(reasons)))
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -273,6 +274,25 @@ def test_a_binary_that_the_kernel_cannot_run_says_so(no_settings: Path, tmp_path
         get_micropython.check(path, 32)
 
 
+def test_a_kernel_without_32_bits_is_found_out_before_any_download(
+    no_settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(8, "Exec format error")
+
+    monkeypatch.setattr(get_micropython.subprocess, "run", refuse)
+    monkeypatch.setattr(aptget, "debian", lambda *arguments: pytest.fail("asked a mirror"))
+    monkeypatch.setattr(aptget, "machine_architecture", lambda bits=64: "i386")
+    with pytest.raises(aptget.Unavailable, match="this kernel does not run 32-bit programs"):
+        get_micropython.provide(32)
+
+
+def test_the_probe_for_32_bits_agrees_with_the_real_vm(micropython32: str, tmp_path: Path) -> None:
+    assert Path(micropython32).exists()
+    get_micropython.need_kernel_for(aptget.machine_architecture(32), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failed_fetch_is_remembered_until_the_settings_change(
     no_settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,7 +337,41 @@ def test_on_ubuntu_its_own_archive_is_the_second_choice_for_64_bits(
     assert get_micropython.provide(64).name == "micropython"
 
 
-def test_ubuntu_s_archive_with_an_old_micropython_leaves_nothing_behind(
+def test_on_ubuntu_a_newer_release_on_its_own_mirror_is_the_third_choice(
+    no_settings: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = tmp_path / "ubuntu-archive-keyring.gpg"
+    keys.write_bytes(b"keys")
+    monkeypatch.setattr(aptget, "need_apt", lambda: None)
+    monkeypatch.setattr(aptget, "UBUNTU_KEYS", keys)
+    monkeypatch.setattr(aptget, "system", lambda: ("ubuntu", "noble"))
+    monkeypatch.setattr(aptget, "configured_sources", lambda: aptget.parse_deb822(UBUNTU_822))
+    monkeypatch.setattr(aptget.Apt, "run", lambda self, *arguments, cwd=None: "")
+    tried: list[str] = []
+
+    def install(apt: aptget.Apt, packages: list[str], programs: dict[str, str], destination: Path) -> None:
+        tried.append((apt.folder / "sources.list").read_text().strip())
+        vm_that_says(destination / "bin" / "micropython", "1 22" if not tried[-1] else "1 26", 64)
+
+    monkeypatch.setattr(aptget, "install_programs", install)
+
+    get_micropython.provide(64)
+
+    own, newer = tried
+    assert own == "", "the second choice reads the machine's own sources"
+    uri = "http://archive.example/ubuntu/"
+    assert newer == f"deb [arch={aptget.machine_architecture()} signed-by={keys}] {uri} resolute main universe"
+
+
+def test_a_failure_is_not_remembered_for_long(no_settings: Path) -> None:
+    aptget.remember_failure(no_settings, "thing", "the line was down")
+    assert aptget.remembered_failure(no_settings, "thing") == "the line was down"
+    old = time.time() - aptget.FAILURE_LASTS - 1
+    os.utime(no_settings / "thing.unavailable", (old, old))
+    assert aptget.remembered_failure(no_settings, "thing") is None
+
+
+def test_where_all_of_ubuntu_s_are_too_old_nothing_is_left_behind(
     no_settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Archive:
@@ -333,6 +387,7 @@ def test_ubuntu_s_archive_with_an_old_micropython_leaves_nothing_behind(
     monkeypatch.setattr(aptget, "system", lambda: ("ubuntu", "noble"))
     monkeypatch.setattr(aptget, "debian", no_debian)
     monkeypatch.setattr(aptget, "own_archive", lambda folder, arch=None: Archive())
+    monkeypatch.setattr(aptget, "newer_ubuntu", lambda work, arch: Archive())
     monkeypatch.setattr(aptget, "install_programs", install)
 
     with pytest.raises(aptget.Unavailable, match=r"set DEBIAN_MIRROR to one.*1\.22, 1\.25 or later.*set MICROPYTHON"):
