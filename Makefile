@@ -25,7 +25,7 @@ runtimes: setup
 	@$(PY) tools/get_mosquitto.py --quiet --optional
 
 demo: runtimes
-	@$(PY) -m citymote demo $(DEMO)
+	@.venv/bin/citymote demo $(DEMO)
 
 lint: setup
 	@$(PY) -m ruff check .

@@ -104,7 +104,7 @@ def _fetch(cache: Path, arch: str, bits: int, destination: Path, quiet: bool) ->
 
 
 def need_kernel_for(arch: str, folder: Path) -> None:
-    """Unavailable where the kernel cannot run 32-bit x86 programs: found out with the smallest one, before any download."""
+    """Unavailable where the kernel cannot run 32-bit x86 programs: asked with the smallest one."""
     if arch != "i386":
         return
     code = bytes.fromhex("31c0 40 31db cd80")  # exit(0)
