@@ -7,7 +7,7 @@ specification (SPEC chapter 9): raising one is a new minor version, lowering one
 VERSION = 1  # major: the meaning of the header
 MINOR = 0  # minor: optional fields and registry entries that older decoders pass over
 
-MAX_FRAME = 8192  # bytes; 64 columns of 60 rows at two bytes; two TLS records of MQTT's usual 4 KB client buffers
+MAX_FRAME = 8192  # bytes; 64 columns of 60 rows at two bytes; what a node can hold beside its application
 MAX_COLUMNS = 64  # S-DoT has 20 quantities, a third-octave meter 33 bands beside them
 MAX_COUNT = 255  # rows; 8.5 hours at two minutes; the count stays one byte
 MAX_RUNS = 1024  # quality runs; one for each reading of 64 columns x 16 rows, at 4 bytes and more each
