@@ -11,11 +11,10 @@ encoded. Rows are in the order in which `readings()` gives them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from citymote import wire
-from citymote.capture import Damage, Item, Message, Source, read
+from citymote.capture import Damage, Message, Source, read
 from citymote.decode import Decoder, Frame, Keys, OnError, decode_open, open_seal, row_times
 from citymote.errors import FrameProblem, need
 from citymote.reading import EPOCH_2000, TIME_QUALITIES
@@ -29,8 +28,9 @@ np: Any = need("numpy", "arrow", "making tables")
 pa: Any = need("pyarrow", "arrow", "making tables")
 
 # A chunk is what is decoded at once: large enough that numpy's calls vanish beside their work, small enough for memory.
-CHUNK_FRAMES = 16384
-CHUNK_BYTES = 8 << 20
+CHUNK_FRAMES = 8192
+CHUNK_BYTES = 4 << 20
+_ENVELOPES = tuple(bytes((first,)) for first in range(256) if wire.is_envelope(bytes((first,))))
 
 _WORD = pa.dictionary(pa.int8(), pa.string())
 SCHEMA: Any = pa.schema(
@@ -51,16 +51,6 @@ SCHEMA: Any = pa.schema(
 )
 
 
-@dataclass(slots=True)
-class _Pending:
-    """One message of a chunk, open and not yet decoded."""
-
-    message: Message
-    data: bytes
-    node: str | None
-    sealed: bool
-
-
 def to_arrow(source: Source, keys: Keys = None, on_error: OnError = "raise", node: str | None = None) -> Any:
     """The readings of a source as one Table; arguments as for `citymote.readings`."""
     tables = list(iter_tables(source, Decoder(keys, on_error, node)))
@@ -69,63 +59,56 @@ def to_arrow(source: Source, keys: Keys = None, on_error: OnError = "raise", nod
 
 def iter_tables(source: Source, decoder: Decoder) -> Iterator[Any]:
     """The same chunk by chunk, for sources larger than memory; problems go the decoder's way."""
-    builder = TableBuilder(decoder)
+    # Parallel lists and a flat loop: what is done here once a message costs more than all of a frame's arithmetic.
+    items: list[Message] = []
+    frames: list[bytes] = []
+    nodes: list[str | None] = []
+    sealed: list[bool] = []
+    room = CHUNK_BYTES
     for item in read(source):
-        table = builder.add(item)
-        if table is not None:
-            yield table
-    yield builder.flush()
-
-
-class TableBuilder:
-    """Collects messages and gives them back as tables, chunk by chunk, in the order they came."""
-
-    def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder
-        self._pending: list[_Pending] = []
-        self._bytes = 0
-
-    def add(self, item: Item) -> Any | None:
-        """Take one item; gives a table when a chunk is full."""
-        decoder = self.decoder
         if isinstance(item, Damage):
             decoder.take(item)
-            return None
-        data, node, sealed = item.data, decoder.node, False
-        if wire.is_envelope(data):
+            continue
+        data = item[0]
+        if data[:1] in _ENVELOPES:
             try:
                 node, data = open_seal(item, decoder.opener)
             except FrameProblem as problem:
                 decoder.report(problem, item)
-                return None
-            sealed = True
-        self._pending.append(_Pending(item, data, node, sealed))
-        self._bytes += len(data)
-        if len(self._pending) >= CHUNK_FRAMES or self._bytes >= CHUNK_BYTES:
-            return self.flush()
-        return None
-
-    def flush(self) -> Any:
-        """The table of everything taken since the last one."""
-        pending, self._pending, self._bytes = self._pending, [], 0
-        if not pending:
-            return SCHEMA.empty_table()
-        decoder = self.decoder
-        heads, pieces, unsure = scan([p.data for p in pending], [p.node for p in pending], [p.sealed for p in pending])
-        for index in unsure:
-            waiting = pending[index]
-            try:
-                frame = decode_open(waiting.message, waiting.data, waiting.node, waiting.sealed)
-            except FrameProblem as problem:
-                decoder.report(problem, waiting.message)
                 continue
-            decoder.tally.frames += 1
-            heads.set(index, int(frame.node, 16), frame.epoch, frame.seq, frame.body.clock)
-            pieces.extend(_piece(index, frame))
-        table = assemble(heads, pieces)
-        decoder.tally.frames += len(pending) - len(unsure)
-        decoder.tally.readings += table.num_rows
-        return table
+            nodes.append(node)
+            sealed.append(True)
+        else:
+            nodes.append(decoder.node)
+            sealed.append(False)
+        items.append(item)
+        frames.append(data)
+        room -= len(data)
+        if room <= 0 or len(items) >= CHUNK_FRAMES:
+            yield _table(decoder, items, frames, nodes, sealed)
+            items, frames, nodes, sealed, room = [], [], [], [], CHUNK_BYTES
+    if items:
+        yield _table(decoder, items, frames, nodes, sealed)
+
+
+def _table(
+    decoder: Decoder, items: list[Message], frames: list[bytes], nodes: list[str | None], sealed: list[bool]
+) -> Any:
+    """One chunk: the scanner's frames, and those that it leaves to the protocol's decoder."""
+    heads, pieces, unsure = scan(frames, nodes, sealed)
+    decoder.tally.frames += len(items) - len(unsure)
+    for index in unsure:
+        try:
+            frame = decode_open(items[index], frames[index], nodes[index], sealed[index])
+        except FrameProblem as problem:
+            decoder.report(problem, items[index])
+            continue
+        decoder.tally.frames += 1
+        heads.set(index, int(frame.node, 16), frame.epoch, frame.seq, frame.body.clock)
+        pieces.extend(_piece(index, frame))
+    table = assemble(heads, pieces)
+    decoder.tally.readings += table.num_rows
+    return table
 
 
 def _piece(index: int, frame: Frame) -> Iterator[Piece]:

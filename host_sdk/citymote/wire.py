@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast
 
+from citymote_protocol import cbor as _cbor
+from citymote_protocol import columns as _columns
 from citymote_protocol import cose as _cose
 from citymote_protocol import frame as _frame
+from citymote_protocol import header as _header
 from citymote_protocol import limits as _limits
 from citymote_protocol import quality as _quality
+from citymote_protocol import quantities as _quantities
+from citymote_protocol import read_batch as _read_batch
 from citymote_protocol import sealing as _sealing
-from citymote_protocol.errors import FrameError, ProtocolError
+from citymote_protocol.errors import FrameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,6 +78,22 @@ quality_word: Callable[[int], str] = cast("Any", _quality).name
 QUALITY_WORDS: tuple[tuple[int, str], ...] = cast("Any", _quality).NAMES
 VERSION: int = _limits.VERSION
 MINOR: int = _limits.MINOR
+MAX_FRAME: int = _limits.MAX_FRAME
+MAX_COLUMNS: int = _limits.MAX_COLUMNS
+MAX_COUNT: int = _limits.MAX_COUNT
+MAX_EPOCH: int = _limits.MAX_EPOCH
+MAX_SEQ: int = _limits.MAX_SEQ
+MAX_TIME: int = _limits.MAX_TIME
+MAX_INTERVAL: int = _limits.MAX_INTERVAL
+MAX_GAP: int = _limits.MAX_GAP
+MAX_SET: int = _limits.MAX_SET
+MAX_STEP: int = _limits.MAX_STEP
+MAX_DELTA: int = _limits.MAX_DELTA
+MAX_VALUE: int = _limits.MAX_VALUE
+MIN_VALUE: int = _limits.MIN_VALUE
+MAX_CLOCK: int = cast("int", _untyped.ESTIMATED)
+SINT8: int = cast("Any", _columns).SINT8
+SINT16: int = cast("Any", _columns).SINT16
 MAX_QUALITY: int = cast("Any", _quality).MAX_CODE
 
 _BATCHES = (cast("int", _untyped.BATCH), cast("int", _untyped.PACKED))
@@ -107,28 +128,27 @@ def words_of(error: ValueError) -> str:
     return str(error).removeprefix(code).removeprefix(": ") or code
 
 
-__all__ = [
-    "KINDS",
-    "MAX_QUALITY",
-    "MINOR",
-    "QUALITY_WORDS",
-    "VERSION",
-    "Batch",
-    "Body",
-    "Column",
-    "Envelope",
-    "Event",
-    "FrameError",
-    "ProtocolError",
-    "Run",
-    "SealError",
-    "code_of",
-    "decode",
-    "expand_quality",
-    "is_batch",
-    "is_envelope",
-    "is_event",
-    "parse_envelope",
-    "quality_word",
-    "words_of",
-]
+quantity_set: Callable[[int], tuple[Column, ...] | None] = cast("Any", _quantities).quantity_set
+
+
+def column_list(data: bytes) -> tuple[tuple[Column, ...], int] | None:
+    """The columns that an explicit list at the beginning of `data` names, and its size; None if it is not sound."""
+    reader: Any = cast("Any", _cbor).Reader(data)
+    try:
+        columns: tuple[Column, ...] = cast("Any", _header).read_columns(reader)
+    except FrameError:
+        return None
+    return columns, cast("int", reader.pos)
+
+
+def option_runs(data: bytes, columns: tuple[Column, ...], count: int) -> Sequence[Run] | None:
+    """The quality runs of a batch's optional fields, which are all of `data`; None if they are not sound."""
+    frame: Any = _untyped.Batch()
+    frame.columns, frame.count = columns, count
+    reader: Any = cast("Any", _cbor).Reader(data)
+    try:
+        cast("Any", _header).read_options(reader, frame, cast("Any", _read_batch).read_quality)
+        reader.finish()
+    except FrameError:
+        return None
+    return cast("Sequence[Run]", frame.quality)
