@@ -1,22 +1,23 @@
 """The meter's signal processing against the class 1 limits of IEC 61672-1:2013, measured through the node's own code.
 
-Every signal goes as 24-bit words through the precompiled firmware in a MicroPython VM; levels are relative to a full-scale
-sine. The goals are the project's, tighter than the standard's limits. Some lists have few values on purpose: the longer ones,
-marked slow, run with `make test-long`.
+Every signal goes as 24-bit words through the precompiled firmware in a MicroPython VM; levels are relative to a
+full-scale sine. The goals are the project's, tighter than the standard's limits. Some lists have few values on purpose:
+the longer ones, marked slow, run with `make test-long`.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from citymote.testing.street import a_weighting, c_weighting, level, mean_power
 from tests.support import iec61672 as iec
 from tests.support.sound import Heard, Listener, Signal, dithered, periodic_noise, sine, words
+
+from citymote.testing.street import a_weighting, c_weighting, level, mean_power
 
 TOP = {48000: 20000, 24000: 8000, 16000: 6300}
 """Highest nominal frequency that a rate answers for."""
@@ -38,7 +39,7 @@ def weightings(listener: Listener) -> dict[int, dict[float, tuple[float, float, 
     found: dict[int, dict[float, tuple[float, float, float]]] = {}
     for rate, top in TOP.items():
         rows = [row for row in iec.WEIGHTINGS if row.nominal <= top]
-        # Whole 5 ms blocks cut a period off at low frequencies: two seconds make that small, and a window is not needed.
+        # Whole 5 ms blocks cut a period off at low frequencies: two seconds make that small, no window is needed.
         heard = listener.levels([dithered(sine(row.exact, 2.5, -20, rate)) for row in rows], rate)
         one = next(h for row, h in zip(rows, heard, strict=True) if row.nominal == 1000)
         found[rate] = {
@@ -191,7 +192,7 @@ def test_levels_are_linear_over_more_than_90_db(listener: Listener) -> None:
 def test_small_steps_of_level_come_out_as_they_went_in(listener: Listener) -> None:
     wanted = [-40 - k for k in range(11)]
     heard = listener.levels([dithered(sine(1000, 1.5, dbfs)) for dbfs in wanted])
-    steps = [b.laeq - a.laeq for a, b in zip(heard, heard[1:], strict=False)]  # type: ignore[operator]
+    steps = [b.laeq - a.laeq for a, b in itertools.pairwise(heard)]  # type: ignore[operator]
     assert steps == pytest.approx([-1.0] * 10, abs=0.02)
 
 

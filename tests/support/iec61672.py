@@ -1,7 +1,7 @@
 """Limits of IEC 61672-1:2013 (electroacoustics, sound level meters: specifications) that the tests hold the meter to.
 
-Facts only, in our own layout: table 3 (weightings A, C, Z), table 4 (toneburst responses), table 5 (C-weighted peak), and
-clauses 5.5.9, 5.6.5, 5.8, 5.11. The standard's text is sold and was not read: the numbers are those on which two
+Facts only, in our own layout: table 3 (weightings A, C, Z), table 4 (toneburst responses), table 5 (C-weighted peak),
+and clauses 5.5.9, 5.6.5, 5.8, 5.11. The standard's text is sold and was not read: the numbers are those on which two
 independent public transcriptions agree (phonometry's tables; a public test specification), and the design goals and
 toneburst references were recomputed from the standard's equations. None is "no limit".
 """

@@ -1,0 +1,67 @@
+"""The sound level meter's two inner functions as a chip's machine code, with memory around them, and counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+from .core import Machine
+from .mpy import compiled
+from .riscv import RiscV
+from .xtensa import Xtensa
+
+FOLDER = Path(__file__).resolve().parents[3] / "firmware" / "node" / "sound"
+MACHINES: dict[str, type[Machine]] = {"xtensawin": Xtensa, "rv32imc": RiscV}
+_WORDS, _STATE, _AVERAGES = 0x3FFC0000, 0x3FFD0000, 0x3FFD1000
+
+
+@cache
+def code(architecture: str, module: str) -> bytes:
+    """The machine code of the first native function of a module of node/sound."""
+    return compiled(FOLDER / f"{module}.py", architecture)[0]
+
+
+class Meter:
+    """`feed` it words; state as the node's, instructions counted apart for the sample loop and the 5 ms arithmetic."""
+
+    def __init__(self, architecture: str, rate: int) -> None:
+        machine = MACHINES[architecture]
+        self._kernel = machine(code(architecture, f"kernel{rate // 1000}"))
+        self._block = machine(code(architecture, "block"))
+        self._size = rate // 200
+        self.state = [0] * 17
+        self.averages = [0, -40, 0, -40, 0, 0, 0, 0x3FFFFFFF, 0, 0x3FFFFFFF, *[0] * 10, -1]
+        self.samples = 0
+        self.kernel_instructions = 0
+        self.block_instructions = 0
+
+    @property
+    def instructions(self) -> int:
+        return self.kernel_instructions + self.block_instructions
+
+    @property
+    def mix(self) -> Counter[str]:
+        """How often each instruction ran."""
+        return self._kernel.mix + self._block.mix
+
+    def feed(self, words: list[int]) -> list[list[int]]:
+        """Whole blocks; returns state and averages after each."""
+        rows: list[list[int]] = []
+        kernel, block, size = self._kernel, self._block, self._size
+        for k in range(0, len(words), size):
+            number = self.samples // size
+            kernel.write(_WORDS, words[k : k + size])
+            kernel.write(_STATE, self.state)
+            self.kernel_instructions += kernel.call(0, 0, _WORDS, 0, size, _STATE)
+            self.state = kernel.read(_STATE, 17)
+            block.write(_WORDS, words[k : k + size])
+            block.write(_STATE, self.state)
+            block.write(_AVERAGES, self.averages)
+            looked_at = size - 1 - (number * 7) % size
+            self.block_instructions += block.call(0, 0, _STATE, _AVERAGES, _WORDS, looked_at, 0)
+            self.state = block.read(_STATE, 17)
+            self.averages = block.read(_AVERAGES, 21)
+            self.samples += size
+            rows.append(self.state + self.averages)
+        return rows
