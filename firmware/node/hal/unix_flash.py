@@ -162,16 +162,20 @@ class FileFlash(_Flash):
         """True if block 0 and 1 were never programmed: neither erased nor sparse cells hold anything."""
         buf = bytearray(256)
         for at in range(0, 2 * BLOCK, 256):
-            self._read(at // BLOCK, at % BLOCK, buf)
+            self.readblocks(at // BLOCK, buf, at % BLOCK)
             first = buf[0]
             if first not in (0, 0xFF) or buf != bytes([first]) * 256:
                 return False
         return True
 
-    def _read(self, block, offset, buf):
+    def readblocks(self, block, buf, offset=0):
+        # in one piece: littlefs reads some five hundred times for a sample
+        if self.dead:
+            return self._gone()
         f = self._f
         f.seek(block * BLOCK + offset)
         f.readinto(buf)
+        return 0
 
     def _program(self, block, offset, buf):
         f = self._f

@@ -1,0 +1,123 @@
+"""Boards are data: what is shipped loads, what no node could work with is refused with its place and reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from citymote import boards, resources
+from citymote.testing import wiring
+from citymote.testing.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = """
+name = "mine"
+platform = "esp32"
+[flash]
+store = 128
+[buses]
+i2c0 = { kind = "i2c", id = 0, scl = 9, sda = 8 }
+uart0 = { kind = "uart", id = 1, tx = 17, rx = 18 }
+[pins]
+fan = { pin = 4, out = true }
+[[sensors]]
+driver = "sht4x"
+bus = "i2c0"
+settings = { address = 0x45 }
+[[sensors]]
+driver = "pms5003"
+bus = "uart0"
+instance = 1
+power = "fan"
+reads = 4
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "board.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", boards.names())
+def test_every_board_that_is_shipped_loads_and_its_drivers_exist(name: str) -> None:
+    board = boards.load(name)
+    assert board["board"] == name
+    drivers = {path.stem for path in (resources.firmware() / "node" / "drivers").glob("*.py")} | {"sound_meter"}
+    assert {sensor["driver"] for sensor in board["sensors"]} <= drivers
+
+
+def test_the_virtual_board_has_every_chip_of_the_first_issue_and_an_emulator_for_each() -> None:
+    board = boards.load("virtual")
+    assert [(sensor["driver"], sensor["bus"]) for sensor in board["sensors"]] == [
+        ("sps30", "i2c0"),
+        ("pms5003", "uart0"),
+        ("sht4x", "i2c0"),
+        ("bh1750", "i2c0"),
+        ("wind_vane", "adc0"),
+        ("anemometer", "counter0"),
+        ("sound_meter", "i2s0"),
+        ("replay", "uart1"),
+    ]
+    assert wiring.missing(board) == []
+
+
+def test_a_board_file_becomes_what_the_node_is_given(tmp_path: Path) -> None:
+    assert boards.load(written(tmp_path, GOOD)) == {
+        "board": "mine",
+        "flash": {"store": 128},
+        "buses": {
+            "i2c0": {"kind": "i2c", "id": 0, "scl": 9, "sda": 8},
+            "uart0": {"kind": "uart", "id": 1, "tx": 17, "rx": 18},
+        },
+        "pins": {"fan": {"pin": 4, "out": True}},
+        "sensors": [
+            {"driver": "sht4x", "bus": "i2c0", "settings": {"address": 0x45}, "instance": 0},
+            {"driver": "pms5003", "bus": "uart0", "settings": {}, "instance": 1, "power": "fan", "reads": 4},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('name = "mine"', "", "name"),
+        ('"esp32"', '"stm32"', "platform 'stm32'"),
+        ("[flash]", "[flesh]", "'flesh' means nothing"),
+        ("store = 128", "store = 4", "from 8 to 65536"),
+        ("store = 128", "store = true", "from 8 to 65536"),
+        ('kind = "i2c"', 'kind = "i3c"', "kind 'i3c'"),
+        ("scl = 9, ", "", "scl is missing"),
+        ("scl = 9", "scl = 99", "from 0 to 63"),
+        ("scl = 9", "clk = 9", "'clk' means nothing"),
+        ('bus = "i2c0"', 'bus = "i2c7"', "bus 'i2c7': the board has i2c0, uart0"),
+        ('bus = "i2c0"', 'bus = ["i2c0", "adc0"]', "bus 'adc0'"),
+        ('driver = "sht4x"', 'driver = "../sht4x"', "driver '../sht4x'"),
+        ("instance = 1", "instance = -1", "from 0 to 255"),
+        ('power = "fan"', 'power = "light"', "the board's pins are fan"),
+        ("reads = 4", "reads = 0", "from 1 to 600"),
+        ("[pins]", "[pins", "cannot be read"),
+    ],
+)
+def test_what_no_node_could_work_with_is_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    assert old in GOOD
+    with pytest.raises(boards.BoardError) as raised:
+        boards.load(written(tmp_path, GOOD.replace(old, new, 1)))
+    assert reason in str(raised.value)
+
+
+def test_an_unknown_board_names_the_known_ones() -> None:
+    with pytest.raises(boards.BoardError, match=r"no board mine: known are .*virtual"):
+        boards.load("mine")
+
+
+def test_chips_are_wired_as_the_board_says_and_only_where_the_world_knows_something() -> None:
+    world = World(820_454_400).constant("temperature", 20.0).constant("humidity", 50.0).constant("pm2_5", 7.0)
+    board: dict[str, Any] = boards.load("virtual")
+    wired = wiring.wire(board, world)
+    assert sorted(wired.i2c["i2c0"]) == [0x44, 0x69]
+    assert list(wired.uart) == ["uart0", "uart1"]
+    assert (list(wired.adc), list(wired.counter), list(wired.i2s)) == ([], [], ["i2s0"])
