@@ -144,7 +144,7 @@ def source(design: Design, wide: bool) -> str:
     names = (*STATE, *SUMS, *PEAKS)
     body = ["p = ptr32(a)"]
     for k in range(unroll):
-        body += _sample(design, f"((p[{k}] << 32) >> 44)" if wide else f"(p[{k}] >> 12)")
+        body += _sample(design, f"(p[{k}] << 32) >> 44" if wide else f"p[{k}] >> 12")
     body.append(f"a += {4 * unroll}")
     lines = [
         f'"""{design.rate // 1000} kHz sample loop of the sound level meter.',

@@ -11,17 +11,30 @@ filters settle, and what F and S begin with is the mean of that half second's se
 import sys
 from array import array
 
+from micropython import const
+
 from . import block, decibel, signal
 from .microphones import microphone as find_microphone
 
-FULL_SCALE = 114391  # 10 lg(2^38) in 0.001 dB: a sample has 20 bits
-SINE = 3010  # a full-scale sine is that much below a full-scale square
-SETTLE = 100  # blocks of 5 ms that are discarded
-SECOND = 200
-FAST_EVERY = 25  # LAF is noted every 125 ms for the percentiles
+_FULL_SCALE = const(114391)  # 10 lg(2^38) in 0.001 dB: a sample has 20 bits
+_SINE = const(3010)  # a full-scale sine is that much below a full-scale square
+_SETTLE = const(100)  # blocks of 5 ms that are discarded
+_SECOND = const(200)
+_FAST_EVERY = const(25)  # LAF is noted every 125 ms for the percentiles
+_ABSENT = const(-0x3FFFFFFF)
 
-LAEQ, LCEQ, LZEQ, LAF_MAX, LAF_MIN, LAS_MAX, LC_PEAK, OVERLOAD, UNDER_RANGE, LOST, FAULT = range(11)
-ABSENT = -0x40000000 + 1
+# The second's result
+_LAEQ = const(0)
+_LCEQ = const(1)
+_LZEQ = const(2)
+_LAF_MAX = const(3)
+_LAF_MIN = const(4)
+_LAS_MAX = const(5)
+_LC_PEAK = const(6)
+_OVERLOAD = const(7)
+_UNDER_RANGE = const(8)
+_LOST = const(9)
+_FAULT = const(10)
 
 
 def kernel_for(rate):
@@ -49,9 +62,9 @@ def kernel_for(rate):
 class Engine:
     """`feed` it words; after each second `second` holds its result (0.01 dB) and `interval.add_second` is called.
 
-    second[LAEQ..LC_PEAK]: levels, ABSENT where there is none; [OVERLOAD] 1 if the microphone or the converter was
-    driven into its limit; [UNDER_RANGE] 1 if LAeq is within 5 dB of the self-noise; [LOST] samples lost;
-    [FAULT] signal.OK or what is wrong with the wires. Seconds with a fault do not enter the interval.
+    Numbers 0 to 6 are LAeq, LCeq, LZeq, LAFmax, LAFmin, LASmax, LCpeak, -0x3fffffff where there is none; 7 is 1 if the
+    microphone or the converter was driven into its limit, 8 is 1 if LAeq is within 5 dB of the self-noise, 9 is how many
+    samples were lost, 10 is signal.OK or what is wrong with the wires. Seconds with a fault do not enter the interval.
     """
 
     def __init__(self, interval, rate=48000, microphone="inmp441", calibration=0):
@@ -59,25 +72,24 @@ class Engine:
         module = kernel_for(rate)
         self.interval = interval
         self.rate = rate
-        self.microphone = mic = find_microphone(microphone)
+        self.bits, shift, sensitivity, clips, noise = find_microphone(microphone)
+        self.noise = noise
         self._kernel = module.kernel
-        self._block = module.BLOCK
+        self.block_size = module.BLOCK
         self._dc_shift = module.DC_SHIFT
         self._sl = 0 if sys.maxsize == 0x7FFFFFFF else 32
         # Level of one block's energy 1, for Z, C and A.
-        base = 94000 - mic.sensitivity + SINE - FULL_SCALE + 6021 * mic.shift + 10 * calibration
+        base = 94000 - sensitivity + _SINE - _FULL_SCALE + 6021 * shift + 10 * calibration
         per_block = decibel.level(module.BLOCK)
         self.offsets = tuple(base - gain - per_block for gain in module.GAIN)
         self._peak_offset = base - module.GAIN[1]
-        self._floor = mic.noise + 5000
         # Half a decibel below the sine that clips in the microphone or fills the word.
-        clip = min(mic.overload - 94000 + mic.sensitivity, 0) - 500 - 6021 * mic.shift
-        m, e = decibel.energy((clip + FULL_SCALE) // 2)
+        clip = min(clips - 94000 + sensitivity, 0) - 500 - 6021 * shift
+        m, e = decibel.energy((clip + _FULL_SCALE) // 2)
         self._clip = m >> -e
-        self.overload_level = mic.overload
         self.second = array("i", [0] * 11)
-        self._st = array("i", [0] * 17)
-        self._q = array("i", [0] * block.SIZE)
+        self.st = array("i", [0] * 17)
+        self.q = array("i", [0] * block.SIZE)
         self.fast = array("i", [0] * 9)  # LAF at 125 ms in this second, as keys ...
         self.fasts = 0  # ... and how many
         interval.offsets = self.offsets
@@ -86,27 +98,27 @@ class Engine:
     def restart(self):
         """The words that follow do not continue what came before."""
         for i in range(17):
-            self._st[i] = 0
-        q = self._q
+            self.st[i] = 0
+        q = self.q
         for i in range(block.SIZE):
             q[i] = 0
         q[1] = q[3] = -40
-        self._left = self._block
-        self._settle = SETTLE
+        self._left = self.block_size
+        self.settle = _SETTLE
         self._lost = 0
         self._verdict = signal.OK
-        self._clear()
+        self.clear()
 
-    def _clear(self):
-        q = self._q
+    def clear(self):
+        q = self.q
         for i in range(6, 19):
             q[i] = 0
         q[7] = q[9] = block.NO_MINIMUM
         signal.clear(q)
-        self._st[15] = self._st[16] = 0
-        self._blocks = 0
+        self.st[15] = self.st[16] = 0
+        self.blocks = 0
         self.fasts = 0
-        self._to_fast = FAST_EVERY
+        self._to_fast = _FAST_EVERY
 
     def lose(self, samples):
         """`samples` were lost before the next word that comes."""
@@ -115,7 +127,7 @@ class Engine:
     def feed(self, words, count):
         """`count` words, a multiple of four, of an array or buffer of 32-bit words."""
         kernel = self._kernel
-        st = self._st
+        st = self.st
         at = 0
         while at < count:
             n = self._left
@@ -125,36 +137,36 @@ class Engine:
             at += n
             self._left -= n
             if not self._left:
-                self._left = self._block
+                self._left = self.block_size
                 # Another place in the block each time, so that a tone is not met in the same phase.
-                block.block(0, 0, st, self._q, words, at - 1 - (self._blocks * 7) % n, self._sl)
-                self._tick()
+                block.block(0, 0, st, self.q, words, at - 1 - (self.blocks * 7) % n, self._sl)
+                self.tick()
 
-    def _tick(self):
-        self._blocks += 1
-        if self._settle:
-            self._settle -= 1
-            if self._settle == SETTLE // 2:
-                self._clear()
-            elif not self._settle:
+    def tick(self):
+        self.blocks += 1
+        if self.settle:
+            self.settle -= 1
+            if self.settle == _SETTLE // 2:
+                self.clear()
+            elif not self.settle:
                 self._begin_averages()
-                self._clear()
+                self.clear()
             return
         self._to_fast -= 1
         if not self._to_fast:
-            self._to_fast = FAST_EVERY
+            self._to_fast = _FAST_EVERY
             if self.fasts < 9:
-                self.fast[self.fasts] = self._q[5]
+                self.fast[self.fasts] = self.q[5]
                 self.fasts += 1
-        if self._blocks == SECOND:
+        if self.blocks == _SECOND:
             self.close()
 
     def _begin_averages(self):
-        q = self._q
+        q = self.q
         mean = decibel.level_of_words(q, 16)
         if mean is None:
             return
-        m, e = decibel.energy(mean - decibel.level(self._blocks))
+        m, e = decibel.energy(mean - decibel.level(self.blocks))
         # 21 bits become 27 or 28, and the exponent even, as block() keeps them.
         m <<= 6
         e -= 6
@@ -176,33 +188,33 @@ class Engine:
 
         Less than 0.5 s cannot be judged and has the faults of the second before.
         """
-        if self._settle or not self._blocks:
+        if self.settle or not self.blocks:
             return
-        second, q, st = self.second, self._q, self._st
-        blocks = self._blocks
+        second, q, st = self.second, self.q, self.st
+        blocks = self.blocks
         length = decibel.level(blocks)
         for i in range(3):
             raw = decibel.level_of_words(q, 10 + 3 * i)
-            second[2 - i] = ABSENT if raw is None else (raw - length + self.offsets[i] + 5) // 10
+            second[2 - i] = _ABSENT if raw is None else (raw - length + self.offsets[i] + 5) // 10
         fast_max = self.key_level(q[6])
         fast_min = self.key_level(q[7])
         slow_max = self.key_level(q[8])
         peak = 2 * decibel.level(st[15]) + self._peak_offset if st[15] else 0
-        second[LAF_MAX] = (fast_max + 5) // 10
-        second[LAF_MIN] = (fast_min + 5) // 10
-        second[LAS_MAX] = (slow_max + 5) // 10
-        second[LC_PEAK] = (peak + 5) // 10
-        second[OVERLOAD] = 1 if st[16] >= self._clip else 0
-        second[UNDER_RANGE] = 1 if second[LAEQ] * 10 < self._floor else 0
-        second[LOST] = self._lost
+        second[_LAF_MAX] = (fast_max + 5) // 10
+        second[_LAF_MIN] = (fast_min + 5) // 10
+        second[_LAS_MAX] = (slow_max + 5) // 10
+        second[_LC_PEAK] = (peak + 5) // 10
+        second[_OVERLOAD] = 1 if st[16] >= self._clip else 0
+        second[_UNDER_RANGE] = 1 if second[_LAEQ] * 10 < self.noise + 5000 else 0
+        second[_LOST] = self._lost
         self._lost = 0
-        if blocks >= SECOND // 2:
-            fault = signal.judge(q, self.microphone.bits, self._sl)
+        if blocks >= _SECOND // 2:
+            fault = signal.judge(q, self.bits, self._sl)
             if fault == signal.OK and abs(st[0] >> self._dc_shift) > 65536:
                 fault = signal.DC
             self._verdict = fault
-        elif second[LAEQ] == ABSENT and self._verdict == signal.OK:
+        elif second[_LAEQ] == _ABSENT and self._verdict == signal.OK:
             self._verdict = signal.SILENT
-        second[FAULT] = self._verdict
+        second[_FAULT] = self._verdict
         self.interval.add_second(self, q, blocks, fast_max, fast_min, slow_max, peak)
-        self._clear()
+        self.clear()

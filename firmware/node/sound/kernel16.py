@@ -39,7 +39,7 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
     end = a + 4 * count
     while a < end:
         p = ptr32(a)
-        x = (p[0] >> 12)
+        x = p[0] >> 12
         y = x + raw
         if uint(y) > uint(rt):
             raw = x
@@ -80,7 +80,7 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
         am = (x & 2047) * y + am
         y = x & 2047
         al = y * y + al
-        x = (p[1] >> 12)
+        x = p[1] >> 12
         y = x + raw
         if uint(y) > uint(rt):
             raw = x
@@ -121,7 +121,7 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
         am = (x & 2047) * y + am
         y = x & 2047
         al = y * y + al
-        x = (p[2] >> 12)
+        x = p[2] >> 12
         y = x + raw
         if uint(y) > uint(rt):
             raw = x
@@ -162,7 +162,7 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
         am = (x & 2047) * y + am
         y = x & 2047
         al = y * y + al
-        x = (p[3] >> 12)
+        x = p[3] >> 12
         y = x + raw
         if uint(y) > uint(rt):
             raw = x

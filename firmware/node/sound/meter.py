@@ -8,36 +8,24 @@ No board has these methods.
 
 import asyncio
 
-from citymote_protocol import quantities
+from micropython import const
+
+from citymote_protocol.quantities import by_name, quantity_set
 
 from . import engine, signal
 from .interval import LONGEST, Interval
 
-ACCEPTED = 0
-SUSPICIOUS = 3
-NO_ANSWER = 8
-WARMING_UP = 10
-STUCK_BUS = 14
-FROZEN = 15
-SATURATED = 16
-
-_CODES = (WARMING_UP, NO_ANSWER, FROZEN, STUCK_BUS, SUSPICIOUS, NO_ANSWER)  # of signal.OK ... signal.NO_CLOCK
-_COLUMNS = (
-    ("laeq", quantities.LAEQ),
-    ("laf_max", quantities.LAF_MAX),
-    ("l10", quantities.L10),
-    ("l90", quantities.L90),
-    ("lceq", quantities.LCEQ),
-    ("lzeq", quantities.LZEQ),
-    ("laf_min", quantities.LAF_MIN),
-    ("las_max", quantities.LAS_MAX),
-    ("lc_peak", quantities.LC_PEAK),
-    ("l50", quantities.L50),
-)
-_CHUNK_MS = 20  # of sound a read; also what the loop hands back to others in between
-_QUEUE = 100  # ms of sound that the I2S driver keeps while nobody reads
-_PATIENCE = 2000  # ms without a word until the clock counts as missing
-_SLICE = 3600000
+_NOISE = const(5)  # the set whose columns these are, in the order of `read`
+_ACCEPTED = const(0)
+_SUSPICIOUS = const(3)
+_NO_ANSWER = const(8)
+_WARMING_UP = const(10)
+_SATURATED = const(16)
+_CODES = b"\x0a\x08\x0f\x0e\x03\x08"  # quality codes of signal.OK ... signal.NO_CLOCK, when nothing else was heard
+_CHUNK_MS = const(20)  # of sound a read; also what the loop hands back to others in between
+_QUEUE = const(100)  # ms of sound that the I2S driver keeps while nobody reads
+_PATIENCE = const(2000)  # ms without a word until the clock counts as missing
+_SLICE = const(3600000)
 
 
 class Port:
@@ -62,16 +50,17 @@ class Meter:
 
     BUS = "i2s"
     ACCUMULATES = True
-    QUANTITIES = tuple(column[1] for column in _COLUMNS)
+    QUANTITIES = tuple(column[0] for column in quantity_set(_NOISE))
 
     def __init__(self, port, microphone="inmp441", rate=48000, calibration=0, quantities=None):
         if not -2000 <= calibration <= 2000:
             raise ValueError("calibration: -2000 to 2000, in 0.01 dB")
+        self._columns = self.QUANTITIES
         if quantities is not None:
-            unknown = [name for name in quantities if name not in [column[0] for column in _COLUMNS]]
-            if unknown:
-                raise ValueError("quantities: %s not measured" % ", ".join(unknown))
-            self.QUANTITIES = tuple(column[1] for column in _COLUMNS if column[0] in quantities)
+            asked = [by_name(name) for name in quantities]
+            if not asked or not all(q in self._columns for q in asked):
+                raise ValueError("quantities: only sound levels are measured here")
+            self.QUANTITIES = tuple(q for q in self._columns if q in asked)
         self._port = port
         self._rate = rate
         self._interval = Interval()
@@ -115,20 +104,20 @@ class Meter:
         covered = interval.blocks * 5
         if not covered:
             code = _CODES[interval.fault]
-            if code == WARMING_UP and self._running and now - self._opened > _PATIENCE:
-                code = NO_ANSWER  # the bus is open and no word came: no clock
+            if code == _WARMING_UP and self._running and now - self._opened > _PATIENCE:
+                code = _NO_ANSWER  # the bus is open and no word came: no clock
         elif interval.overload:
-            code = SATURATED
+            code = _SATURATED
         elif (
             covered * 2 < now - self._read_at
             or interval.fault == signal.DC
             or interval.mean(2) is None
-            or interval.mean(2) < self._engine.microphone.noise + 5000
+            or interval.mean(2) < self._engine.noise + 5000
         ):
             # Less than half of the interval, a strange mean, or no louder than the microphone itself.
-            code = SUSPICIOUS
+            code = _SUSPICIOUS
         else:
-            code = ACCEPTED
+            code = _ACCEPTED
         values = (
             interval.mean(2), interval.laf_max, interval.exceeded(10), interval.exceeded(90), interval.mean(1),
             interval.mean(0), interval.laf_min, interval.las_max, interval.lc_peak, interval.exceeded(50),
@@ -139,11 +128,11 @@ class Meter:
         self._read_at = now
         result = []
         for k in range(len(values)):
-            quantity = _COLUMNS[k][1]
+            quantity = self._columns[k]
             if quantity in self.QUANTITIES:
                 value = values[k]
                 if value is None:
-                    result.append((quantity, None, code or NO_ANSWER))
+                    result.append((quantity, None, code or _NO_ANSWER))
                 else:
                     result.append((quantity, (value + 50) // 100, code))
         return result

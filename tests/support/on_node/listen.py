@@ -35,7 +35,7 @@ def levels(f, rate):
             every += n // 4
             if every >= rate // 8:  # 125 ms, to the nearest 20
                 every -= rate // 8
-                q = meter._q
+                q = meter.q
                 fast.append(db(meter.key_level(q[5])))
                 slow.append(db(meter.key_level((((q[3] + 64) >> 1) << 20) | (q[2] >> 8))))
         meter.close()
@@ -50,20 +50,20 @@ def levels(f, rate):
 
 def states(f, rate, out):
     meter = engine.Engine(interval.Interval(), rate)
-    meter._settle = 0
-    meter._clear()
-    meter._tick = lambda: None
-    size = meter._block
+    meter.settle = 0
+    meter.clear()
+    meter.tick = lambda: None
+    size = meter.block_size
     buf = bytearray(size * 4)
     f.read(4)
     number = 0
     with open(out, "wb") as o:  # noqa: PTH123
         while f.readinto(buf) == len(buf):
-            meter._blocks = number
+            meter.blocks = number
             meter.feed(buf, size)
             number += 1
-            o.write(meter._st)
-            o.write(meter._q)
+            o.write(meter.st)
+            o.write(meter.q)
 
 
 mode, name, rate, out = sys.argv[1:5]

@@ -39,7 +39,7 @@ def kernel(x: int, y: int, buf: ptr32, start: int, count: int, st: ptr32):
     end = a + 4 * count
     while a < end:
         p = ptr32(a)
-        x = ((p[0] << 32) >> 44)
+        x = (p[0] << 32) >> 44
         y = x + raw
         if uint(y) > uint(rt):
             raw = x
