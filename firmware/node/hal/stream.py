@@ -21,6 +21,7 @@ class Stream:
         self._s = sock
         self._expecting = expecting
         self._awaited = 0
+        self._early = b""
 
     def expect(self, n):
         """A reply is awaited from the peer (+1), or has come (-1): the virtual node's time stands still meanwhile."""
@@ -34,14 +35,25 @@ class Stream:
 
     async def read(self, n):
         """Up to `n` bytes, at least one; b'' when the peer has closed."""
+        if self._early:
+            return self._take(n)
         while True:
             got = self._s.read(n)
             if got is not None:
                 return got
             await _Readable(self._s)
 
+    def _take(self, n):
+        got = self._early[:n]
+        self._early = self._early[n:]
+        return got
+
     async def readinto(self, buf):
         """Like read, into the caller's buffer; the number of bytes, 0 when the peer has closed."""
+        if self._early:
+            got = self._take(len(buf))
+            buf[: len(got)] = got
+            return len(got)
         while True:
             got = self._s.readinto(buf)
             if got is not None:
@@ -161,14 +173,24 @@ async def open_stream(host, port, tls=None, expecting=None):
 
 
 async def _handshake(stream, sock, tls, host):
-    # An empty write drives the handshake; until it is done it says that it would block.
+    # Reading drives the handshake, and raises what it fails with. That it is over shows in the peer's certificate,
+    # which is there from then on; a byte that came with its end is kept for the first read.
     try:
         secure = context(tls).wrap_socket(
             sock, server_hostname=tls.get("hostname") or host, do_handshake_on_connect=False
         )
+        stream._s = secure
+        secure.setblocking(False)
+        while True:
+            early = secure.read(1)
+            if early is not None:
+                if not early:
+                    raise OSError(errno.ECONNRESET)
+                stream._early = early
+                return
+            if secure.getpeercert(True) is not None:
+                return
+            await _Readable(sock)
     except ValueError as e:
-        raise OSError(errno.EINVAL, str(e))
-    stream._s = secure
-    secure.setblocking(False)
-    while secure.write(b"") is None:
-        await _Readable(sock)
+        # a certificate that cannot be read, or that is not the peer's whom we want
+        raise OSError(errno.EACCES, str(e).strip())
