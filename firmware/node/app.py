@@ -1,28 +1,57 @@
 """The one place where the node is put together: hardware, settings, identity, clock, sensors, store, link, health.
 
 Everything below takes what it needs as arguments and knows nothing of the rest; this module knows all of it and does nothing
-itself. What fails here at start is logged and lived without where that is possible: a node without its link samples, one
-without a sensor reports its absence. Only a flash that cannot hold settings or rows ends in a reset, later each time.
+itself. What is needed once is in `startup`. What fails at start is logged and lived without where that is possible: a node
+without its link samples, one without a sensor reports its absence. Only a flash that cannot hold settings or rows ends in a
+reset, later each time.
 """
 
 import asyncio
+import gc
+import sys
 
 from . import hal
 from .clock import NETWORK, Clock
-from .journal import ERROR, INFO, WARNING, Journal, reason
-from .sampling import Sampler, board_rules, build_sensors
+from .files import load, remove, save
+from .journal import ERROR, INFO, WARNING, Journal, place, reason
 from .settings import Settings
-from .store import Store, store_epoch
 from .supervisor import Supervisor
 
 CONFIG = "/config"
-STORE = "/store"
 _FIRST_TIME = 20000  # ms that the first row waits for the time to become known
 _ASK_AGAIN = 5000  # ms to the second question for the time; doubled up to ten minutes
 _ASK_LONGEST = 600000
 _RELEASE = 900000  # ms of connection after which undated rows are sent as they are
 _FEED = 60000
 _WATCHDOG = 300000
+_CRASHES = CONFIG + "/crashes"  # starts in a row that failed
+_RESET = 5000  # ms before the first reset after a failed start; doubled up to an hour
+_RESET_LONGEST = 3600000
+_HOPELESS = 5  # failed starts after which a virtual node gives up
+
+# Modules that only a start needs; their code leaves the heap when it is over.
+_ONCE = (
+    "node.startup",
+    "node.fitting",
+    "node.describe",
+    "node.settings_table",
+    "node.identity",
+    "citymote_protocol.descriptor",
+    "citymote_protocol.p256",
+    "citymote_protocol.quantity_names",
+)
+
+
+def forget(modules):
+    """Let these modules go. What they made lives on, with as much of them as it needs."""
+    for name in modules:
+        if sys.modules.pop(name, None) is not None:
+            parent, last = name.rsplit(".", 1)
+            try:
+                delattr(sys.modules[parent], last)
+            except (AttributeError, KeyError):
+                pass
+    gc.collect()
 
 
 class Node:
@@ -30,10 +59,8 @@ class Node:
 
     def __init__(self):
         self.log = log = Journal(hal.log, lambda: hal.uptime_ms() // 1000)
-        self.formatted = hal.mount()
-        for name in self.formatted:
+        for name in hal.mount():
             log(WARNING, "/%s was blank or damaged: formatted" % name)
-        self.board = hal.board()
         self.settings = settings = Settings(CONFIG + "/settings", hal.settings())
         log.level = settings["log_level"]
         log.redact(*settings.secrets())
@@ -44,95 +71,9 @@ class Node:
         self.clock.restore(hal.rtc())
         self.clock.changed = self._clock_changed
         self.asked = asyncio.Event()  # the network has been asked for the time once
-        self.sensors, self.problems = build_sensors(self._fitted(), hal, log)
-        self.identity = None
-        self.store = None
-        self.sampler = None
-        self.telemetry = None
-        self.health = None
+        self.identity = self.sensors = self.store = self.sampler = self.telemetry = self.health = None
 
-    def _fitted(self):
-        # The board description less what the settings switch off.
-        board = dict(self.board)
-        if self.settings["sound"] == "off":
-            board["sensors"] = [s for s in board.get("sensors", ()) if s.get("driver") != "sound_meter"]
-        return board
-
-    async def _identify(self):
-        from .crypto import NodeCrypto
-        from .identity import open_steps
-
-        try:
-            await hal.join(None)  # the radio feeds the random generator
-        except OSError as e:
-            self.log(WARNING, "radio: " + reason(e))
-        self.crypto = NodeCrypto(hal.random)
-        steps = open_steps(CONFIG, self.crypto)
-        self.identity = identity = await self._ladder(steps)
-        if not identity.persisted:
-            self.log(ERROR, "the boot counter cannot be written: /config is worn or full")
-        self.log(INFO, "node %s, boot %d, %s" % (identity.node_id.hex(), identity.boots, hal.reset_cause()))
-        hal.event("identity", {"node": identity.node_id.hex(), "public_key": identity.public.hex()})
-
-    async def _ladder(self, steps):
-        # Curve arithmetic in small steps, so that the rest of the node goes on.
-        while True:
-            try:
-                next(steps)
-            except StopIteration as e:
-                return e.value
-            await asyncio.sleep_ms(0)
-
-    def _open_store(self):
-        s = self.settings
-        interval = s["interval"]
-        batch = s["batch"]
-        if s["max_delay"]:
-            batch = max(1, min(batch, s["max_delay"] // interval))
-        self.sampler = Sampler(
-            self.sensors, self.clock, hal, interval, self._keep, self.log, board_rules(self._fitted(), self.sensors)
-        )
-        self.store = Store(
-            STORE,
-            store_epoch(STORE, CONFIG + "/epoch"),
-            self.identity.node_id,
-            self.sampler.columns,
-            batch,
-            s["batch_backlog"],
-            interval,
-            s["store_capacity"],
-            s["packed"],
-            self.identity.boots,
-        )
-        self.store.date(self.clock.shift, self.clock.state)
-        self.log(INFO, "store: epoch %d, %d frames waiting" % (self.store.epoch, self.store.pending))
-
-    async def _open_link(self):
-        from .telemetry import Telemetry, Unsealable
-
-        key = self.settings["collector_key"]
-        seal = None
-        if key:
-            try:
-                seal = await self._sealer(key)
-            except (ValueError, OSError, RuntimeError) as e:
-                seal = Unsealable(self.log, reason(e))
-        self.telemetry = Telemetry(
-            self.store, self.settings, hal, self.identity.node_id.hex(), self.log, seal
-        )
-
-    async def _sealer(self, key):
-        from citymote_protocol.sealing import Sealer
-
-        identity = self.identity
-        random8 = self.crypto.random(8)
-        sealer = Sealer(
-            self.crypto, identity.node_id, identity.private_key(), bytes.fromhex(key), identity.boots, random8
-        )
-        await self._ladder(sealer.prepare())
-        return sealer.seal_renewing
-
-    def _keep(self, time, state, values, quality):
+    def keep(self, time, state, values, quality):
         # A row has been made: it is safe when this returns.
         try:
             self.store.append(time, state, values, quality)
@@ -183,33 +124,24 @@ class Node:
                 pass
 
     async def run(self):
-        from .health import Health
+        """Start everything in order, then sample."""
+        from . import startup
 
-        await self._identify()
         keep = self.supervisor.start
+        await startup.identify(self, hal)
+        startup.fit(self, hal)
         keep("time", self._tell_time)
         for sensor in self.sensors:
             if hasattr(sensor.driver, "run"):
                 keep(sensor.name, sensor.driver.run)
         await self._first_time()
-        self._open_store()
-        await self.sampler.warm_up()
-        await self._open_link()
-        self.health = Health(
-            hal,
-            self.identity.node_id,
-            self.identity.boots,
-            self.clock,
-            self.store,
-            self.sampler,
-            self.telemetry,
-            self.supervisor,
-            self.board.get("board", "unknown"),
-            self.settings["status_interval"],
-        )
-        if self.settings["status_interval"]:
-            self.health.describe()
-            self.health.report()
+        startup.open_store(self, hal)
+        self.sampler.warm_up()
+        await startup.open_link(self, hal)
+        startup.describe(self, hal)
+        startup = None
+        forget(_ONCE)
+        remove(_CRASHES)
         keep("link", self.telemetry.run)
         keep("release", self._release)
         self.supervisor.promise("sampling", 3 * self.settings["interval"] * 1000 + _WATCHDOG)
@@ -246,19 +178,33 @@ class Node:
 
 
 async def main():
-    """Run the node; a failure of its frame resets it, because there is nothing left that could go on."""
+    """Run the node; when its start fails it is reset, because there is nothing left that could go on."""
     node = None
+    leave = getattr(hal, "exit", None)  # a virtual node's run has an end
     try:
         node = Node()
         await node.run()
     except Exception as e:
         log = node.log if node else hal.log
-        log(ERROR, "node: " + reason(e))
-        hal.event("failed", reason(e))
-        await asyncio.sleep_ms(10000)
+        why = reason(e)
+        log(ERROR, "node: %s; %s" % (why, place(e)))
+        crashes = count_crash()
+        if leave and crashes >= _HOPELESS:
+            leave(4, {"reason": why})
+        await asyncio.sleep_ms(min(_RESET << min(crashes, 10), _RESET_LONGEST))
         hal.reset()
         return
     report = node.report()
-    leave = getattr(hal, "exit", None)
     if leave:
         leave(0 if report["reason"] == "done" else 3, report)
+
+
+def count_crash():
+    """One start more that failed in a row; how many that makes. Not being able to write it down must not hurt."""
+    try:
+        data = load(_CRASHES)
+        crashes = min(data[0] if data else 0, 254) + 1
+        save(_CRASHES, bytes((crashes,)))
+        return crashes
+    except OSError:
+        return 1

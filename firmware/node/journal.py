@@ -4,6 +4,9 @@ Levels as in the HAL: 0 error, 1 warning, 2 information, 3 detail. Secrets are t
 settings; from then on their text appears nowhere, whatever an exception or a peer puts into a message.
 """
 
+import io
+import sys
+
 ERROR = 0
 WARNING = 1
 INFO = 2
@@ -59,3 +62,12 @@ def reason(error):
     text = str(error)
     name = type(error).__name__
     return name + ": " + text if text else name
+
+
+def place(error):
+    """Where an exception came from: the innermost line of its traceback."""
+    text = io.StringIO()
+    if hasattr(sys, "print_exception"):
+        sys.print_exception(error, text)
+    lines = [line.strip() for line in text.getvalue().split("\n") if line.strip().startswith("File")]
+    return lines[-1] if lines else ""

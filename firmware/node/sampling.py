@@ -8,50 +8,11 @@ time is unknown the instants are multiples of the uptime, and the rows say so.
 
 from asyncio import create_task, sleep_ms
 
-from .journal import ERROR, INFO, reason
+from .journal import INFO
 from .plausibility import Judge
-from .sensor import BoardError, Sensor, make_driver, quantity_id
 
 _SOON = 500  # ms; an instant nearer than this is not worth trying for
 _LATE = 1000  # ms; a clock that moved by more within an interval dates the row by what it says now
-
-
-def build_sensors(board, hal, log):
-    """The sensors of a board description, and sentences about those that could not be made."""
-    sensors = []
-    problems = []
-    taken = []
-    for index, entry in enumerate(board.get("sensors", ())):
-        try:
-            driver = make_driver(entry, hal)
-            power = hal.pin(entry["power"]) if entry.get("power") else None
-            instance = entry.get("instance")
-            if instance is None:
-                instance = 0
-                while any((quantity, instance) in taken for quantity in driver.QUANTITIES):
-                    instance += 1
-            sensor = Sensor(index, entry, driver, instance, hal.uptime_ms, log, power)
-            for column in sensor.columns:
-                if column in taken:
-                    raise BoardError("%s: another sensor has instance %d of that quantity" % (sensor.name, instance))
-            taken += sensor.columns
-            sensors.append(sensor)
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as e:
-            text = "sensor %d (%s): %s" % (index, entry.get("driver"), reason(e))
-            problems.append(text)
-            log(ERROR, text)
-    return sensors, problems
-
-
-def board_rules(board, sensors):
-    """The plausibility rules that a board description has for its columns."""
-    rules = {}
-    entries = board.get("sensors", ())
-    for sensor in sensors:
-        limits = entries[sensor.index].get("limits") or {}
-        for key in limits:
-            rules[(quantity_id(key), sensor.instance)] = tuple(limits[key])
-    return rules
 
 
 class Sampler:
@@ -71,7 +32,7 @@ class Sampler:
         self._quality = bytearray(len(self.columns))
         self._judge = Judge(self.columns, interval, rules)
 
-    async def warm_up(self):
+    def warm_up(self):
         """Wake every sensor and read it once, to learn what it needs; called when the node starts."""
         for sensor in self.sensors:
             if sensor.accumulates:

@@ -1,4 +1,4 @@
-"""One fitted sensor: its driver, made from the board description, and everything that can go wrong between the two.
+"""One fitted sensor: its driver, and everything that can go wrong between the two. `fitting` makes them.
 
 The sampler calls `measure` before the instants that count; whatever the driver raises becomes a quality code for each of its
 quantities, a counter and a line in the log, and never more than that. How long a chip takes from its first `start()` to its
@@ -7,9 +7,6 @@ reading is learned from the last time, so that the next reading ends when its in
 
 from asyncio import sleep_ms
 
-from citymote_protocol import quantities
-
-from . import statistics
 from .drivers.fault import NO_ANSWER, STUCK_BUS, WARMING_UP, Fault
 from .journal import DETAIL, WARNING, reason
 
@@ -24,52 +21,10 @@ _REST_FACTOR = 4
 _WARM = 5000  # ms; what warms up longer is a fan or a heater
 
 
-class BoardError(ValueError):
-    """A sensor of the board description that cannot be made; says which and why."""
-
-
-def quantity_id(item):
-    """A quantity of the board description, named or numbered."""
-    number = quantities.by_name(item) if isinstance(item, str) else item
-    if type(number) is not int or quantities.decimals(number) is None:
-        raise BoardError("unknown quantity %s" % (item,))
-    return number
-
-
-def make_driver(entry, hal):
-    """The driver object of one entry of the board description."""
-    name = entry["driver"]
-    settings = entry.get("settings") or {}
-    if not all(c.isalpha() or c.isdigit() or c == "_" for c in name):
-        raise BoardError("driver name %s" % name)
-    try:
-        if name == "sound_meter":
-            from .sound.meter import Meter, Port
-
-            return Meter(Port(hal, entry["bus"]), **settings)
-        driver = getattr(__import__("node.drivers." + name), "drivers")
-        driver = getattr(driver, name).DRIVER
-    except ImportError:
-        raise BoardError("no driver %s" % name) from None
-    names = entry.get("bus", ())
-    kinds = driver.BUS
-    if isinstance(names, str):
-        names, kinds = (names,), (kinds,)
-    elif isinstance(kinds, str):
-        kinds = (kinds,) * len(names)
-    buses = []
-    for kind, bus in zip(kinds, names):
-        if kind == "uart":
-            buses.append(hal.uart(bus, driver.BAUDRATE))
-        else:
-            buses.append(getattr(hal, kind)(bus))
-    return driver(*buses, **settings)
-
-
 class Sensor:
-    """A driver and the columns it fills. `entry` is its part of the board description, `instance` its number."""
+    """A driver and the columns it fills, `gather`; `entry` is its part of the board description, `instance` its number."""
 
-    def __init__(self, index, entry, driver, instance, uptime, log, power=None):
+    def __init__(self, index, entry, driver, instance, gather, uptime, log, power=None):
         self.index = index
         self.name = entry["driver"]
         self.instance = instance
@@ -80,18 +35,7 @@ class Sensor:
         self._power = power
         self._uptime = uptime
         self._log = log
-        wanted = entry.get("quantities")
-        wanted = driver.QUANTITIES if wanted is None else [quantity_id(item) for item in wanted]
-        self.gather = []  # (source quantity, Gather, column)
-        for quantity in wanted:
-            source = quantity
-            if quantity not in driver.QUANTITIES:
-                source = statistics.source(quantity)
-                if source not in driver.QUANTITIES:
-                    raise BoardError("%s does not measure %s" % (self.name, quantities.name(quantity)))
-            self.gather.append((source, statistics.Gather(quantity), (quantity, instance)))
-        if not (type(self.reads) is int and 1 <= self.reads <= 3600 and type(self.every) is int and self.every >= 1):
-            raise BoardError("%s: reads is 1 to 3600, every at least 1" % self.name)
+        self.gather = gather  # (source quantity, Gather, column)
         self.lead = 0  # ms from the first start() to the reading, as it was last time
         self.cold = 0  # the same from power-down
         self.busy = False

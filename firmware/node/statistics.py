@@ -5,39 +5,22 @@ float is involved, so node and host agree to the digit. A direction's mean is th
 where the vectors cancel (a resultant under a tenth) there is no direction, and none is reported.
 """
 
-from citymote_protocol import quantities as q
-
 MEAN, MAX, MIN, SUM, LAST, VECTOR, RMS = range(7)
 
-# What is not a mean. Sound levels come from the meter as what they are: read several times, the last one stands; so do
-# states, positions and percentiles.
+# Ids of what is not a mean; a test holds them to the registry. Sound levels come from the meter as what they are: read several
+# times, the last one stands; so do states, positions and percentiles, and the bands from 128 on.
 _OTHERS = (
-    (MAX, (q.WIND_GUST_SPEED, q.LAF_MAX, q.LAS_MAX, q.LC_PEAK, q.TEMPERATURE_MAX, q.ILLUMINANCE_MAX, q.PM2_5_MAX)),
-    (MAX, (q.PM10_MAX, q.ACCELERATION_X_MAX, q.ACCELERATION_Y_MAX, q.ACCELERATION_Z_MAX, q.RAIN_RATE)),
-    (MAX, (q.VIBRATION_X_MAX, q.VIBRATION_Y_MAX, q.VIBRATION_Z_MAX)),
-    (MIN, (q.TEMPERATURE_MIN, q.LAF_MIN, q.BATTERY_VOLTAGE, q.SUPPLY_VOLTAGE)),
-    (SUM, (q.VISITORS, q.RAIN, q.CROSSWALK_ON_RED)),
-    (RMS, (q.VIBRATION_X, q.VIBRATION_Y, q.VIBRATION_Z)),
-    (VECTOR, (q.WIND_DIRECTION,)),
-    (LAST, (q.LAEQ, q.L10, q.L50, q.L90, q.LCEQ, q.LZEQ, q.WIND_GUST_DIRECTION, q.PARKING_OCCUPIED)),
-    (LAST, (q.LATITUDE, q.LONGITUDE, q.ALTITUDE, q.BATTERY_LEVEL)),
+    (MAX, b"\x10\x12\x18\x19\x1a\x1f\x20\x21\x3d\x45\x46\x49\x4a\x4b\x4c"),
+    (MIN, b"\x44\x48\x60\x62\x65"),
+    (SUM, b"\x17\x3c\x4d\x4e\x75\x76\x77"),
+    (RMS, b"\x1c\x1d\x1e"),
+    (VECTOR, b"\x05"),
+    (LAST, b"\x09\x11\x13\x14\x42\x43\x47\x50\x52\x53\x54\x55\x56\x57\x61"),
 )
 
-# Extremes that follow from the readings of another quantity where the driver does not give them itself.
-EXTREMES = (
-    (q.ACCELERATION_X_MAX, q.ACCELERATION_X),
-    (q.ACCELERATION_Y_MAX, q.ACCELERATION_Y),
-    (q.ACCELERATION_Z_MAX, q.ACCELERATION_Z),
-    (q.VIBRATION_X_MAX, q.VIBRATION_X),
-    (q.VIBRATION_Y_MAX, q.VIBRATION_Y),
-    (q.VIBRATION_Z_MAX, q.VIBRATION_Z),
-    (q.WIND_GUST_SPEED, q.WIND_SPEED),
-    (q.TEMPERATURE_MIN, q.TEMPERATURE),
-    (q.TEMPERATURE_MAX, q.TEMPERATURE),
-    (q.ILLUMINANCE_MAX, q.ILLUMINANCE),
-    (q.PM2_5_MAX, q.PM2_5),
-    (q.PM10_MAX, q.PM10),
-)
+# Extremes that follow from the readings of another quantity where the driver does not give them itself: pairs of ids, of
+# gust, acceleration, vibration, temperature, illuminance and dust.
+_EXTREMES = b"\x10\x06\x18\x0a\x19\x0b\x1a\x0c\x1f\x1c\x20\x1d\x21\x1e\x48\x03\x49\x03\x4a\x07\x4b\x01\x4c\x02"
 
 # sin of 0..90 degrees in 1/16384
 _SINE = (
@@ -52,6 +35,8 @@ _SINE = (
 
 def kind(quantity):
     """One of the statistics above."""
+    if quantity > 127:
+        return LAST
     for statistic, members in _OTHERS:
         if quantity in members:
             return statistic
@@ -60,9 +45,9 @@ def kind(quantity):
 
 def source(quantity):
     """The quantity whose readings this extreme is taken of, or None."""
-    for extreme, of in EXTREMES:
-        if extreme == quantity:
-            return of
+    for i in range(0, len(_EXTREMES), 2):
+        if _EXTREMES[i] == quantity:
+            return _EXTREMES[i + 1]
     return None
 
 

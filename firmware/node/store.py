@@ -28,7 +28,7 @@ from .log import SEGMENT, Log
 FRAME = 0  # record kinds: ready to be sent
 UNDATED = 1  # four bytes of boot number, then a batch frame whose time is an uptime
 _QUEUED = 4  # frames that may wait before the link counts as not keeping up
-_SPARE = 14  # blocks littlefs needs for itself: superblock, three folders, copies while it writes
+_SPARE = 20  # blocks littlefs needs for itself: superblock, three folders, copies while it writes
 _KNOWN = (1, 2, 3)  # clock states under which a row has its date; never (0) and estimated (4) may be improved
 
 

@@ -6,7 +6,7 @@ when it has done something real, and says how long it may be silent. A task that
 
 import asyncio
 
-from .journal import ERROR, reason
+from .journal import ERROR, place, reason
 
 _FIRST = 1000  # ms before the first restart
 _LONGEST = 300000
@@ -43,7 +43,7 @@ class Supervisor:
     def failed(self, name, error):
         """Count and log a failure."""
         self.failures[name] = self.failures.get(name, 0) + 1
-        self._log(ERROR, "task %s: %s" % (name, reason(error)))
+        self._log(ERROR, "task %s: %s; %s" % (name, reason(error), place(error)))
         if isinstance(error, MemoryError):
             import gc
 

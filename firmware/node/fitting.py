@@ -1,0 +1,111 @@
+"""From the board description to sensors: drivers made, buses opened, columns given out.
+
+Needed once, when the node starts; the application forgets this module afterwards, so that its code does not stay on the heap.
+A sensor that cannot be made is named, with the reason, and the node lives without it.
+"""
+
+from citymote_protocol import quantities
+
+from . import statistics
+from .journal import ERROR, reason
+from .sensor import Sensor
+
+
+class BoardError(ValueError):
+    """A sensor of the board description that cannot be made; says which and why."""
+
+
+def quantity_id(item):
+    """A quantity of the board description, named or numbered."""
+    number = quantities.by_name(item) if isinstance(item, str) else item
+    if type(number) is not int or quantities.decimals(number) is None:
+        raise BoardError("unknown quantity %s" % (item,))
+    return number
+
+
+def make_driver(entry, hal):
+    """The driver object of one entry of the board description."""
+    name = entry["driver"]
+    settings = entry.get("settings") or {}
+    if not all(c.isalpha() or c.isdigit() or c == "_" for c in name):
+        raise BoardError("driver name %s" % name)
+    try:
+        if name == "sound_meter":
+            from .sound.meter import Meter, Port
+
+            return Meter(Port(hal, entry["bus"]), **settings)
+        driver = getattr(__import__("node.drivers." + name), "drivers")
+        driver = getattr(driver, name).DRIVER
+    except ImportError:
+        raise BoardError("no driver %s" % name) from None
+    names = entry.get("bus", ())
+    kinds = driver.BUS
+    if isinstance(names, str):
+        names, kinds = (names,), (kinds,)
+    elif isinstance(kinds, str):
+        kinds = (kinds,) * len(names)
+    buses = []
+    for kind, bus in zip(kinds, names):
+        if kind == "uart":
+            buses.append(hal.uart(bus, driver.BAUDRATE))
+        else:
+            buses.append(getattr(hal, kind)(bus))
+    return driver(*buses, **settings)
+
+
+def _gather(entry, driver, instance):
+    """(source quantity, Gather, column) for each quantity that this sensor is to report."""
+    wanted = entry.get("quantities")
+    wanted = driver.QUANTITIES if wanted is None else [quantity_id(item) for item in wanted]
+    out = []
+    for quantity in wanted:
+        source = quantity
+        if quantity not in driver.QUANTITIES:
+            source = statistics.source(quantity)
+            if source not in driver.QUANTITIES:
+                raise BoardError("it does not measure %s" % quantities.name(quantity))
+        out.append((source, statistics.Gather(quantity), (quantity, instance)))
+    for key, highest in (("reads", 3600), ("every", 86400)):
+        number = entry.get(key, 1)
+        if type(number) is not int or not 1 <= number <= highest:
+            raise BoardError("%s is 1 to %d" % (key, highest))
+    return out
+
+
+def build_sensors(board, hal, log):
+    """The sensors of a board description, and sentences about those that could not be made."""
+    sensors = []
+    problems = []
+    taken = []
+    for index, entry in enumerate(board.get("sensors", ())):
+        try:
+            driver = make_driver(entry, hal)
+            power = hal.pin(entry["power"]) if entry.get("power") else None
+            instance = entry.get("instance")
+            if instance is None:
+                instance = 0
+                while any((quantity, instance) in taken for quantity in driver.QUANTITIES):
+                    instance += 1
+            gather = _gather(entry, driver, instance)
+            for _, _, column in gather:
+                if column in taken:
+                    raise BoardError("another sensor has instance %d of that quantity" % instance)
+            sensor = Sensor(index, entry, driver, instance, gather, hal.uptime_ms, log, power)
+            taken += sensor.columns
+            sensors.append(sensor)
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as e:
+            text = "sensor %d (%s): %s" % (index, entry.get("driver"), reason(e))
+            problems.append(text)
+            log(ERROR, text)
+    return sensors, problems
+
+
+def board_rules(board, sensors):
+    """The plausibility rules that a board description has for its columns."""
+    rules = {}
+    entries = board.get("sensors", ())
+    for sensor in sensors:
+        limits = entries[sensor.index].get("limits") or {}
+        for key in limits:
+            rules[(quantity_id(key), sensor.instance)] = tuple(limits[key])
+    return rules

@@ -1,0 +1,88 @@
+"""What each setting may be: the table of keys, kinds, defaults and limits, and the check against it.
+
+Apart from `settings`, because a running node reads values and seldom checks one: the application forgets this module
+when the node has started.
+"""
+
+from binascii import unhexlify
+
+from .settings import SettingsError
+
+_BOOL, _INT, _TEXT, _HEX, _WORD = range(5)
+
+LEAST_STORE = 65536  # bytes; four segments
+
+# key, kind, default, lowest or shortest or the words allowed, highest or longest, secret
+TABLE = (
+    ("broker_host", _TEXT, "", 0, 253, False),
+    ("broker_port", _INT, 0, 0, 65535, False),  # 0: 1883, or 8883 with TLS
+    ("broker_tls", _BOOL, False, 0, 0, False),
+    ("broker_user", _TEXT, "", 0, 128, False),
+    ("broker_password", _TEXT, "", 0, 256, True),
+    ("broker_ca", _TEXT, "", 0, 4096, False),  # PEM, or DER in hexadecimal
+    ("broker_cert", _TEXT, "", 0, 4096, False),
+    ("broker_key", _TEXT, "", 0, 4096, True),
+    ("broker_name", _TEXT, "", 0, 253, False),  # the name in the server's certificate where it is not broker_host
+    ("broker_keepalive", _INT, 300, 0, 3600, False),  # seconds; 0: none
+    ("publish_rate", _INT, 600, 0, 60000, False),  # frames a minute after a first burst; 0: no budget
+    ("interval", _INT, 120, 1, 86400, False),  # seconds between rows; has to divide a day
+    ("batch", _INT, 5, 1, 255, False),  # rows a frame while the link keeps up
+    ("batch_backlog", _INT, 60, 1, 255, False),  # rows a frame while it does not
+    ("packed", _BOOL, False, 0, 0, False),
+    ("max_delay", _INT, 3600, 0, 604800, False),  # seconds that a row may wait for its batch; 0: as long as it takes
+    ("store_capacity", _INT, 0, 0, 1 << 28, False),  # bytes; 0: what fits
+    ("collector_key", _HEX, "", 33, 33, False),  # compressed P-256 key; set: frames are sealed for it
+    ("sound", _WORD, "on", ("on", "off"), 0, False),
+    ("time_source", _WORD, "network", ("network", "none"), 0, False),
+    ("time_interval", _INT, 21600, 60, 604800, False),  # seconds between two questions for the time
+    ("status_interval", _INT, 3600, 0, 604800, False),  # seconds between status frames; 0: none
+    ("log_level", _INT, 2, 0, 3, False),
+    ("network", None, None, 0, 0, True),  # how the uplink is joined: for the HAL alone
+    ("until", _INT, 0, 0, 0xFFFFFFFF, False),  # virtual node: the last instant to sample; 0: for ever
+    ("drain", _INT, 900, 0, 604800, False),  # virtual node: seconds that the end of a run waits for acknowledgements
+)
+
+
+def row(key):
+    """The line of the table for a key; SettingsError where there is none."""
+    for line in TABLE:
+        if line[0] == key:
+            return line
+    raise SettingsError("%s: no such setting" % (key,))
+
+
+def check(key, value):
+    """The value if it may be set; SettingsError otherwise. A secret's value is never in the message."""
+    _, kind, _, low, high, _ = row(key)
+    if kind == _BOOL:
+        if value is not True and value is not False:
+            raise SettingsError("%s: true or false" % key)
+    elif kind == _INT:
+        if type(value) is not int:
+            raise SettingsError("%s: a whole number" % key)
+        if not low <= value <= high:
+            raise SettingsError("%s: %d is not between %d and %d" % (key, value, low, high))
+        if key == "store_capacity" and 0 < value < LEAST_STORE:
+            raise SettingsError("store_capacity: %d is too little, 0 or %d and more" % (value, LEAST_STORE))
+        if key == "interval" and 86400 % value:
+            raise SettingsError("interval: %d s do not divide a day, so rows would not keep to the clock" % value)
+    elif kind == _WORD:
+        if value not in low:
+            raise SettingsError("%s: one of %s" % (key, ", ".join(low)))
+    elif kind is None:
+        if value is not None and type(value) is not dict:
+            raise SettingsError("%s: an object" % key)
+    else:
+        if type(value) is not str:
+            raise SettingsError("%s: a text" % key)
+        if kind == _HEX:
+            if value:
+                try:
+                    size = len(unhexlify(value))
+                except ValueError:
+                    raise SettingsError("%s: hexadecimal digits" % key)
+                if not low <= size <= high:
+                    raise SettingsError("%s: %d bytes, not %d" % (key, low, size))
+        elif not low <= len(value) <= high:
+            raise SettingsError("%s: a text of %d to %d characters" % (key, low, high))
+    return value
