@@ -8,7 +8,7 @@ sealing and of RFC 8949 have other sources.
 import json
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,13 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "protocol" / "vectors"
 sys.path.insert(0, str(ROOT / "protocol"))
 
-from citymote_protocol import errors, plain  # noqa: E402
+from citymote_protocol import errors, frame, plain  # noqa: E402
 from citymote_protocol.errors import FrameError  # noqa: E402
-from citymote_protocol.frame import decode  # noqa: E402
 
 Case = dict[str, Any]
 _plain = cast("Any", plain)
-_decode = cast("Any", decode)
+_decode = cast("Any", frame).decode
 
 NODE = "010203040506"
 TEN = [[1, 0], [2, 0], [3, 0], [4, 0], [7, 0], [9, 0], [13, 0], [14, 0], [58, 0], [59, 0]]
@@ -65,7 +64,7 @@ def bits(*fields: tuple[int, int] | str) -> bytes:
     return bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))
 
 
-def batch(columns: list[list[int]], values: list[list[int | None]], **changes: Any) -> Case:
+def batch(columns: list[list[int]], values: Sequence[Sequence[int | None]], **changes: Any) -> Case:
     case: Case = {
         "kind": "batch",
         "node": NODE,
@@ -199,7 +198,7 @@ def _packed(start: int) -> Iterator[tuple[str, Case]]:
     one = [[3, 0]]
     walk = cast("list[int]", _walk(21, 30, 215, 3))
 
-    def case(columns: list[list[int]], values: list[list[int | None]], **changes: Any) -> Case:
+    def case(columns: list[list[int]], values: Sequence[Sequence[int | None]], **changes: Any) -> Case:
         return batch(columns, values, kind="packed", **changes)
 
     yield "packed, one reading", case(one, [[215]])

@@ -45,65 +45,62 @@ def divisor(column, count):
 def scan(column, count, step, extra, found):
     """Look once over a column in these steps and note what each form would cost with `extra` more items."""
     gaps = 0
-    size = 0  # of all elements
-    changed = 0  # of those that change, behind the first
-    changes = 0
+    changes = 0  # rows that differ from the row before
     latest = 0
-    width = 0
+    more = 0  # bytes of elements beyond one each, behind the first
+    most = 0  # the widest delta, as CBOR counts: -1 - delta below zero
     last = 0
-    absent = False
-    start = True  # no value yet
-    for row in range(count):
+    first = column[0]
+    absent = first == ABSENT
+    if absent:
+        gaps = 1
+        first = 0
+    else:
+        if step > 1:
+            first //= step
+        last = first
+    for row in range(1, count):
         value = column[row]
         if value == ABSENT:
             gaps += 1
-            size += 1
-            if row and not absent:
+            if not absent:
+                absent = True
                 changes += 1
-                changed += 1
                 latest = row
-            absent = True
             continue
         if step > 1:
             value //= step
         delta = value - last
-        last = value
-        if delta and not start:
-            if -128 <= delta <= 127:
-                if width == 0:
-                    width = 1
-            elif -32768 <= delta <= 32767:
-                if width < 2:
-                    width = 2
-            else:
-                width = 4
-        start = False
-        cost = delta if delta >= 0 else -1 - delta
-        cost = 1 if cost < 24 else 2 if cost < 0x100 else 3 if cost < 0x10000 else 5
-        size += cost
-        if row and (delta or absent):
-            changes += 1
-            changed += cost
-            latest = row
+        if delta == 0:
+            if absent:
+                absent = False
+                changes += 1
+                latest = row
+            continue
         absent = False
+        last = value
+        changes += 1
+        latest = row
+        if delta < 0:
+            delta = -1 - delta
+        if delta > most:
+            most = delta
+        if delta >= 24:
+            more += 1 if delta < 0x100 else 2 if delta < 0x10000 else 4
+    start = head_size(first if first >= 0 else -1 - first)
     found[GAPS] = gaps
-    found[WIDTH] = width
     found[CHANGES] = changes
     found[LAST] = latest
-    found[LIST] = head_size(count + extra) + size
-    first = column[0]
-    if first == ABSENT:
-        first = 0
-    elif step > 1:
-        first //= step
-    first = head_size(first if first >= 0 else -1 - first)
+    found[LIST] = head_size(count + extra) + start + count - 1 + more
     mask = (latest + 7) >> 3
-    found[MASKED] = head_size(2 + changes + extra) + first + head_size(mask) + mask + changed
+    found[MASKED] = head_size(2 + changes + extra) + start + head_size(mask) + mask + changes + more
+    width = 0 if changes == 0 else 1 if most < 0x80 else 2 if most < 0x8000 else 4
+    found[WIDTH] = width
     if gaps or width == 0 or width == 4:
         found[TYPED] = NO_FORM
     else:
         size = (count - 1) * width
-        found[TYPED] = 3 + first + head_size(size) + size
+        found[TYPED] = 3 + start + head_size(size) + size
 
 
 def _best(found):

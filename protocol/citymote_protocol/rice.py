@@ -186,14 +186,18 @@ class Packer:
 
     def _rice(self, code, k):
         quotient = code >> k
-        if quotient < ESCAPE:
+        if quotient + k < 22:
+            if quotient < ESCAPE:
+                # all in one: the ones, the zero, the low bits
+                self._bits(((1 << (quotient + 1)) - 2) << k | code & ((1 << k) - 1), quotient + 1 + k)
+                return
+        elif quotient < ESCAPE:
             self._bits((1 << (quotient + 1)) - 2, quotient + 1)
-            if k:
-                self._bits(code & ((1 << k) - 1), k)
-        else:
-            self._bits((1 << ESCAPE) - 1, ESCAPE)
-            self._bits(code >> 12, 12)
-            self._bits(code & 0xFFF, 12)
+            self._bits(code & ((1 << k) - 1), k)
+            return
+        self._bits((1 << ESCAPE) - 1, ESCAPE)
+        self._bits(code >> 12, 12)
+        self._bits(code & 0xFFF, 12)
 
     def put(self, buf, pos, time, count, interval, columns, times):
         """Write the byte string with rows and columns at `pos`; returns the position behind it, 0 if it cannot be."""
