@@ -63,8 +63,9 @@ class Engine:
     """`feed` it words; after each second `second` holds its result (0.01 dB) and `interval.add_second` is called.
 
     Numbers 0 to 6 are LAeq, LCeq, LZeq, LAFmax, LAFmin, LASmax, LCpeak, -0x3fffffff where there is none; 7 is 1 if the
-    microphone or the converter was driven into its limit, 8 is 1 if LAeq is within 5 dB of the self-noise, 9 is how many
-    samples were lost, 10 is signal.OK or what is wrong with the wires. Seconds with a fault do not enter the interval.
+    microphone or the converter was driven into its limit, 8 is 1 if LAeq is within 5 dB of the self-noise, 9 is how
+    many samples were lost, 10 is signal.OK or what is wrong with the wires. Seconds with a fault do not enter the
+    interval.
     """
 
     def __init__(self, interval, rate=48000, microphone="inmp441", calibration=0):

@@ -71,6 +71,9 @@ class Street:
     statistics: tuple[int, ...]
     """Relative to LAeq, in 0.001 dB: LAeq (0), LCeq, LZeq, LAFmax, LAFmin, LASmax, LCpeak, ten deciles of LAF."""
 
+    peak: float
+    """The largest magnitude among the samples."""
+
     def window(self, first: int, count: int) -> NDArray[np.float64]:
         """`count` samples from sample number `first` on."""
         start = first % len(self.samples)
@@ -113,7 +116,7 @@ def street(rate: int = 48000, seed: int = 0) -> Street:
         envelope = loud * _passing(rate, at, generator.uniform(0.35, 0.6))
         sound = sound + vehicle / np.sqrt(mean_power(vehicle, rate, weight)) * envelope
     sound = sound / np.sqrt(2 * mean_power(sound, rate, weight))
-    return Street(rate, sound, _statistics(sound, rate))
+    return Street(rate, sound, _statistics(sound, rate), float(np.max(np.abs(sound))))
 
 
 def _statistics(sound: NDArray[np.float64], rate: int) -> tuple[int, ...]:
