@@ -1,6 +1,6 @@
 """Files of frames: captures, CBOR sequences and hexadecimal text, each recognised by itself.
 
-A capture (`.cmcap`, protocol/spec/6-files.md) keeps what arrived and when: each record has a mark, the time of
+A capture (`.cmcap`, protocol/spec/10-files.md) keeps what arrived and when: each record has a mark, the time of
 reception, a length and a CRC-32, so that damage costs the record it hits and no other. A CBOR sequence (RFC 8742) is
 what a link delivers without a wrapper; hexadecimal text, one frame a line, is what people paste. This module splits a
 source into messages and names what it could not read; it does not look into a frame, which is decode.py's work.
@@ -27,7 +27,7 @@ _CRC = struct.Struct(">I")
 OVERHEAD = len(MARK) + _HEAD.size + _CRC.size
 # The length field has 16 bits: the largest message is the largest that any of the specified links carries.
 MAX_MESSAGE = 0xFFFF
-# A file is told apart by its first 4096 bytes at most (6-files.md, rule F1 to F4).
+# A file is told apart by its first 4096 bytes at most (10-files.md, rule F1 to F4).
 SNIFF = 4096
 _TEXT = frozenset(b"\t\n\r\f") | frozenset(range(0x20, 0x7F))
 

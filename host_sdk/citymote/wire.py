@@ -18,7 +18,7 @@ from citymote_protocol import quality as _quality
 from citymote_protocol import quantities as _quantities
 from citymote_protocol import read_batch as _read_batch
 from citymote_protocol import sealing as _sealing
-from citymote_protocol.errors import FrameError
+from citymote_protocol.errors import FrameError, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,3 +152,49 @@ def option_runs(data: bytes, columns: tuple[Column, ...], count: int) -> Sequenc
     except FrameError:
         return None
     return cast("Sequence[Run]", frame.quality)
+
+
+__all__ = [
+    "KINDS",
+    "MAX_CLOCK",
+    "MAX_COLUMNS",
+    "MAX_COUNT",
+    "MAX_DELTA",
+    "MAX_EPOCH",
+    "MAX_FRAME",
+    "MAX_GAP",
+    "MAX_INTERVAL",
+    "MAX_QUALITY",
+    "MAX_SEQ",
+    "MAX_SET",
+    "MAX_STEP",
+    "MAX_TIME",
+    "MAX_VALUE",
+    "MINOR",
+    "MIN_VALUE",
+    "QUALITY_WORDS",
+    "SINT8",
+    "SINT16",
+    "VERSION",
+    "Batch",
+    "Body",
+    "Column",
+    "Envelope",
+    "Event",
+    "FrameError",
+    "ProtocolError",
+    "Run",
+    "SealError",
+    "code_of",
+    "column_list",
+    "decode",
+    "expand_quality",
+    "is_batch",
+    "is_envelope",
+    "is_event",
+    "option_runs",
+    "parse_envelope",
+    "quality_word",
+    "quantity_set",
+    "words_of",
+]

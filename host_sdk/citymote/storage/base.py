@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from citymote.errors import FrameProblem, UsageError
 from citymote.reading import s2000
+from citymote.registry import quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -72,6 +73,10 @@ class Query:
     since: datetime | None = None
     until: datetime | None = None
 
+    def __post_init__(self) -> None:
+        for name in self.quantities:
+            quantity_id(name)
+
     def wants(self, reading: Reading) -> bool:
         """Whether a reading is one of those asked for."""
         if self.nodes and reading.node not in self.nodes:
@@ -87,6 +92,19 @@ class Query:
         next.
         """
         return _ceil(self.since), _ceil(self.until)
+
+
+def quantity_id(name: str) -> int:
+    """The id behind a quantity's name, the stand-in names of unknown ones included."""
+    prefix, _, number = name.rpartition("_")
+    if prefix == "quantity" and number.isdecimal():
+        return int(number)
+    try:
+        return quantity(name).id
+    except KeyError:
+        raise UsageError(
+            f"no quantity is called {name!r}", "", "See protocol/spec/2-quantities.md for the names."
+        ) from None
 
 
 def _ceil(time: datetime | None) -> int | None:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from citymote.errors import UsageError
 from citymote.reading import Reading, moment, time_quality_name
 from citymote.registry import quantities, quantity
-from citymote.storage.base import Query
+from citymote.storage.base import Query, quantity_id
 from citymote.storage.ledger import LedgerStore, frame_conditions
 
 if TYPE_CHECKING:
@@ -134,16 +133,3 @@ def _conditions(query: Query) -> tuple[str, tuple[object, ...]]:
         samples += " AND time < ?"
         arguments.append(until)
     return samples, tuple(arguments)
-
-
-def quantity_id(name: str) -> int:
-    """The id behind a quantity's name, the stand-in names of unknown ones included."""
-    prefix, _, number = name.rpartition("_")
-    if prefix == "quantity" and number.isdecimal():
-        return int(number)
-    try:
-        return quantity(name).id
-    except KeyError:
-        raise UsageError(
-            f"no quantity is called {name!r}", "", "See protocol/spec/2-quantities.md for the names."
-        ) from None
