@@ -384,4 +384,11 @@ def test_the_end_of_a_run_brings_the_nodes_own_count(tmp_path: Path) -> None:
     with scripted(tmp_path, 'hal.exit(0, {"frames": 3})') as node:
         node.start()
         ending = node.wait(20)
-    assert (ending.code, ending.reason, ending.report) == (0, "exit", {"frames": 3})
+    assert (ending.code, ending.reason, ending.report["frames"]) == (0, "exit", 3)
+    assert 10_000 < ending.report["heap_free"] < 110_000
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_the_heap_is_told_only_where_frames_need_not_repeat(tmp_path: Path, told: bool) -> None:
+    free, low = ran(tmp_path, "say(*hal.memory())", memory=told)[0]
+    assert (free is not None and low is not None) == told

@@ -70,7 +70,7 @@ def test_every_node_runs_to_its_end_with_its_own_settings_and_world(tmp_path: Pa
         progress=lambda _, done, total: progress.append((done, total)),
     )
     results = fleet.run()
-    assert [(r.name, r.error, dict(r.report)) for r in results] == [
+    assert [(r.name, r.error, {k: r.report[k] for k in ("number", "now")}) for r in results] == [
         (f"n{i}", None, {"number": i, "now": T0 + i + 7200}) for i in range(5)
     ]
     assert sorted(heard) == [(f"n{i}", i) for i in range(5)]

@@ -322,7 +322,10 @@ def feed():
 
 
 def memory():
-    """Bytes free in the Python heap now, garbage collected, and the lowest that this function has seen."""
+    """Bytes free in the Python heap now, garbage collected, and the lowest that this function has seen.
+
+    Either may be None where it is not known.
+    """
     gc.collect()
     free = gc.mem_free()
     if free < _state["low"]:

@@ -193,6 +193,8 @@ def reset():
 
 def exit(code, report):
     """End the run with counters of it for the host. Only a virtual node's run ends; no board has this name."""
+    gc.collect()
+    report["heap_free"] = gc.mem_free()
     _exit(code, "exit", report)
 
 
@@ -216,7 +218,13 @@ def feed():
 
 
 def memory():
-    """Bytes free in the Python heap now, garbage collected, and the lowest that this function has seen."""
+    """Bytes free in the Python heap now, garbage collected, and the lowest that this function has seen.
+
+    (None, None) on a node of a repeatable run: what the collector finds depends on where the host's kernel puts the
+    heap, and readings that differ from run to run would not be the same frames.
+    """
+    if _hello and not _hello.get("memory"):
+        return None, None
     gc.collect()
     free = gc.mem_free()
     if free < _low[0]:

@@ -83,6 +83,7 @@ class VirtualNode:
         speed: float = 0,
         grace: int | None = None,
         wear: bool = True,
+        memory: bool = False,
         path: Sequence[Path | str] | None = None,
         entry: Sequence[str] = ("-m", "node.hal.unix_main"),
         keep_events: bool = True,
@@ -91,7 +92,9 @@ class VirtualNode:
 
         `heap` is what the firmware has on a 32-bit board; the VM gets `runtime.STAND_IN` on top, see there. `path`
         replaces the precompiled application in the VM's import path, `entry` what it runs. `grace` is how long, in real
-        ms, virtual time holds still for an expected reply. `keep_events` False leaves events to handlers only.
+        ms, virtual time holds still for an expected reply. `wear`: count it. `memory`: let the
+        node report its heap, which makes its status frames differ from run to run. `keep_events` False leaves events
+        to handlers only.
         """
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -104,6 +107,7 @@ class VirtualNode:
         self.speed = speed
         self.grace = grace
         self.wear_counted = wear
+        self.memory_told = memory
         self.events: list[Event] = []
         self.logs: list[LogLine] = []
         self.starts = 0
@@ -169,6 +173,7 @@ class VirtualNode:
             "cause": cause,
             "speed": self.speed,
             "wear": self.wear_counted,
+            "memory": self.memory_told,
         }
         if self.grace is not None:
             hello["grace"] = self.grace
