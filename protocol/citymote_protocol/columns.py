@@ -29,9 +29,10 @@ FOUND = 7
 def divisor(column, count):
     """The step of a column: what divides all its values, 1 where nothing worth the name does."""
     step = 0
+    nothing = ABSENT  # a local: looking up a global for every row is what would cost most
     for row in range(count):
         value = column[row]
-        if value == ABSENT:
+        if value == nothing:
             continue
         if value < 0:
             value = -value
@@ -50,8 +51,9 @@ def scan(column, count, step, extra, found):
     more = 0  # bytes of elements beyond one each, behind the first
     most = 0  # the widest delta, as CBOR counts: -1 - delta below zero
     last = 0
+    nothing = ABSENT
     first = column[0]
-    absent = first == ABSENT
+    absent = first == nothing
     if absent:
         gaps = 1
         first = 0
@@ -61,7 +63,7 @@ def scan(column, count, step, extra, found):
         last = first
     for row in range(1, count):
         value = column[row]
-        if value == ABSENT:
+        if value == nothing:
             gaps += 1
             if not absent:
                 absent = True
@@ -152,9 +154,10 @@ def put_column(buf, pos, column, count, found):
 
 def _put_list(buf, pos, column, count, step):
     last = 0
+    nothing = ABSENT
     for row in range(count):
         value = column[row]
-        if value == ABSENT:
+        if value == nothing:
             buf[pos] = 0xF6
             pos += 1
             continue
@@ -162,20 +165,11 @@ def _put_list(buf, pos, column, count, step):
             value //= step
         delta = value - last
         last = value
-        if delta >= 0:
-            major = 0
-        else:
-            major = 0x20
-            delta = -1 - delta
-        if delta < 24:
-            buf[pos] = major | delta
+        if -24 <= delta < 24:
+            buf[pos] = delta if delta >= 0 else 0x1F - delta
             pos += 1
-        elif delta < 0x100:
-            buf[pos] = major | 24
-            buf[pos + 1] = delta
-            pos += 2
         else:
-            pos = put_head(buf, pos, major >> 5, delta)
+            pos = put_int(buf, pos, delta)
     return pos
 
 

@@ -1,28 +1,44 @@
 """The bit stream of packed frames, read (SPEC chapter 4).
 
-The stream is turned into a text of zeros and ones first: finding the end of a unary number is then one call on either
-interpreter.  Whatever no encoder may write is refused, so that a frame that was damaged and still decodes is rare even
-where nothing else protects it.
+The stream is turned into text of zeros and ones, a window at a time: finding the end of a unary number is then one call
+on either interpreter.  Whatever no encoder may write is refused, so that a frame that was damaged and still decodes is
+rare even where nothing else protects it.
 """
 
 from .errors import COUNT, INTERVAL, PACKED_END, PACKED_FORM, PACKED_REST, TIMES, VALUE, FrameError
 from .limits import MAX_COUNT, MAX_INTERVAL, MAX_STEP, MAX_VALUE, MIN_VALUE
 from .rice import CONSTANT, EMPTY, ESCAPE, MEAN, RUNS
 
+_CHUNK = 128  # bytes that are text at a time: a kilobyte, whatever the stream's length
+_AHEAD = 64  # bits that every read may rely on; the longest code has 44
+
 
 class _Bits:
-    """A bit string as text, and how much of it has been read."""
+    """A bit string as text, a window at a time, and how much of it has been read."""
 
     def __init__(self, data):
-        self.text = bin(int.from_bytes(b"\x01" + data, "big"))[3:]
+        self.data = data
+        self.next = 0  # first byte that is not text yet
+        self.text = ""
         self.pos = 0
+        self.low = 0  # behind this position, more text is wanted
+        self.fill()
+
+    def fill(self):
+        chunk = self.data[self.next : self.next + _CHUNK]
+        self.next += len(chunk)
+        self.text = self.text[self.pos :] + bin(int.from_bytes(b"\x01" + chunk, "big"))[3:]
+        self.pos = 0
+        self.low = len(self.text) - _AHEAD if self.next < len(self.data) else len(self.text)
 
     def take(self, size):
         if size == 0:
             return 0
+        if self.pos > self.low:
+            self.fill()
         end = self.pos + size
         if end > len(self.text):
-            raise FrameError(PACKED_END, "after %d bits" % len(self.text))
+            raise FrameError(PACKED_END, "after %d bytes" % len(self.data))
         value = int(self.text[self.pos : end], 2)
         self.pos = end
         return value
@@ -46,12 +62,14 @@ class _Bits:
 
     def rice(self, k):
         """One Rice code."""
+        if self.pos > self.low:
+            self.fill()
         text = self.text
         pos = self.pos
         zero = text.find("0", pos, pos + ESCAPE)
         if zero < 0:
             if pos + ESCAPE > len(text):
-                raise FrameError(PACKED_END, "after %d bits" % len(text))
+                raise FrameError(PACKED_END, "after %d bytes" % len(self.data))
             self.pos = pos + ESCAPE
             code = self.take(24)
             if code >> k < ESCAPE:
@@ -59,12 +77,12 @@ class _Bits:
             return code
         end = zero + 1 + k
         if end > len(text):
-            raise FrameError(PACKED_END, "after %d bits" % len(text))
+            raise FrameError(PACKED_END, "after %d bytes" % len(self.data))
         self.pos = end
         return (zero - pos) << k | int(text[zero + 1 : end], 2) if k else zero - pos
 
     def finish(self):
-        rest = len(self.text) - self.pos
+        rest = len(self.text) - self.pos + 8 * (len(self.data) - self.next)
         if rest > 7 or "1" in self.text[self.pos :]:
             raise FrameError(PACKED_REST, "%d bits are left" % rest)
 

@@ -47,18 +47,18 @@ def _zigzag(value):
 
 def _residuals(series, rows, form, base, out):
     """Zigzag residuals of a series into `out`; returns how many, or -1 where one is too wide."""
-    if form == MEAN:
-        start = 0
-    else:
+    widest = MAX_RESIDUAL  # locals, here and below: looking up a global for every row is what would cost most
+    about = form == MEAN
+    start = 0 if about else 1
+    if not about:
         base = series[0]
-        start = 1
     for row in range(start, rows):
         value = series[row]
         delta = value - base
-        if form != MEAN:
+        if not about:
             base = value
         delta = delta << 1 if delta >= 0 else (-1 - delta) << 1 | 1
-        if delta > MAX_RESIDUAL:
+        if delta > widest:
             return -1
         out[row - start] = delta
     return rows - start
@@ -94,14 +94,24 @@ def _rice_cost(codes, count, found):
         low += 1
     if low:
         low -= 1
-    a = b = c = 0
+    # the costs beyond what every code has in each: the zero and the low bits
+    escape = ESCAPE
+    a = count * (low + 1)
+    b = a + count
+    c = b + count
     for i in range(count):
         quotient = codes[i] >> low
-        a += quotient + 1 + low if quotient < ESCAPE else ESCAPE + 24
+        if quotient < escape:
+            a += quotient
+            quotient >>= 1
+            b += quotient
+            c += quotient >> 1
+            continue
+        a += escape + 23 - low
         quotient >>= 1
-        b += quotient + 2 + low if quotient < ESCAPE else ESCAPE + 24
+        b += quotient if quotient < escape else escape + 22 - low
         quotient >>= 1
-        c += quotient + 3 + low if quotient < ESCAPE else ESCAPE + 24
+        c += quotient if quotient < escape else escape + 21 - low
     if low + 2 > MAX_K:
         c = _NONE
     found[0] = low
