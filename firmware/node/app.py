@@ -67,7 +67,7 @@ class Node:
         for problem in settings.problems:
             log(ERROR, "settings: " + problem)
         self.supervisor = Supervisor(hal, log)
-        self.clock = Clock(hal.uptime_ms, CONFIG + "/clock")
+        self.clock = Clock(hal.uptime_ms, CONFIG + "/clock", settings["time_earliest"])
         self.clock.restore(hal.rtc())
         self.clock.changed = self._clock_changed
         self.asked = asyncio.Event()  # the network has been asked for the time once

@@ -22,10 +22,11 @@ _DRIFT_AFTER = 600000  # ms between two sources that make a drift worth telling
 
 
 class Clock:
-    """`uptime` gives milliseconds since boot."""
+    """`uptime` gives milliseconds since boot; no source is believed that says less than `earliest` (s2000)."""
 
-    def __init__(self, uptime, path=None):
+    def __init__(self, uptime, path=None, earliest=EARLIEST):
         self._uptime = uptime
+        self._earliest = earliest
         self._path = path
         self._offset = 0  # ms since 2000 at uptime 0
         self.state = NEVER
@@ -41,7 +42,7 @@ class Clock:
         data = load(self._path) if self._path else None
         noted = struct.unpack("<I", data)[0] if data is not None and len(data) == 4 else 0
         best = max(noted, rtc or 0)
-        if EARLIEST <= best <= LATEST:
+        if self._earliest <= best <= LATEST:
             self._offset = best * 1000 - self._uptime()
             self.state = ESTIMATED
             self._saved = noted
@@ -76,8 +77,8 @@ class Clock:
 
     def set(self, ms, state):
         """A source says that it is `ms` since 2000 now. Returns the correction in ms; ValueError where it cannot be."""
-        if not EARLIEST * 1000 <= ms <= LATEST * 1000:
-            raise ValueError("a time outside 2026 to 2136")
+        if not self._earliest * 1000 <= ms <= LATEST * 1000:
+            raise ValueError("a time before the earliest believable one, or after 2136")
         uptime = self._uptime()
         correction = ms - uptime - self._offset
         before = self.known

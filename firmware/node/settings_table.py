@@ -34,6 +34,7 @@ TABLE = (
     ("collector_key", _HEX, "", 33, 33, False),  # compressed P-256 key; set: frames are sealed for it
     ("sound", _WORD, "on", ("on", "off"), 0, False),
     ("time_source", _WORD, "network", ("network", "none"), 0, False),
+    ("time_earliest", _INT, 820454400, 0, 0xFFFFFFFF, False),  # s2000; a source that says less is wrong (2026-01-01)
     ("time_interval", _INT, 21600, 60, 604800, False),  # seconds between two questions for the time
     ("status_interval", _INT, 3600, 0, 604800, False),  # seconds between status frames; 0: none
     ("log_level", _INT, 2, 0, 3, False),

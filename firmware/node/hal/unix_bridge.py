@@ -58,13 +58,15 @@ class Bridge:
         n = len(data)
         out = self._out
         struct.pack_into("<BBQII", out, 0, op, handle, self._clock.now, argument, n)
-        w = self._w
-        if n <= _SMALL:
-            out[_HEADER : _HEADER + n] = data
-            w.write(self._outmv[: _HEADER + n])
-        else:
-            w.write(self._outmv[:_HEADER])
-            _write_all(w, data)
+        try:
+            if n <= _SMALL:
+                out[_HEADER : _HEADER + n] = data
+                self._w.write(self._outmv[: _HEADER + n])
+            else:
+                self._w.write(self._outmv[:_HEADER])
+                _write_all(self._w, data)
+        except OSError:
+            sys.exit(3)  # the host is gone; any other exception would be lived with, for ever
         head = self._in
         self._exactly(head, 8)
         n = struct.unpack_from("<I", head, 4)[0]

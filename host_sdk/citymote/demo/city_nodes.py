@@ -74,7 +74,12 @@ def _pole(data: Dataset, station: Station, index: int, chips: bool, seed: int, s
         name=f"{index + 1:04d}",
         board={**virtual, "flash": FLASH, "sensors": sensors},
         world=world,
-        settings={"interval": data.interval, "until": station.start + (len(station.rows) - 1) * data.interval},
+        settings={
+            "interval": data.interval,
+            "until": station.start + (len(station.rows) - 1) * data.interval,
+            # A recorded year may lie before this firmware was written; there is no dishonest time server in this world.
+            "time_earliest": 0,
+        },
         seed=seed * 1_000_003 + index,
     )
     partners = {
