@@ -73,6 +73,42 @@ _REPLAYED = {
 }
 
 CASES = (
+    Case("scd4x", {"co2": (1, 40000), "temperature": (-100, 600), "humidity": (0, 1000)}, "crc"),
+    Case(
+        "scd4x",
+        {"co2": (1, 40000), "temperature": (-100, 600), "humidity": (0, 1000)},
+        "crc",
+        {"low_power": True, "altitude": 38, "temperature_offset": 25, "automatic_self_calibration": False},
+        ident="scd4x-low_power",
+    ),
+    Case("scd30", {"co2": (1, 40000), "temperature": (-400, 700), "humidity": (0, 1000)}, "crc"),
+    Case(
+        "sen5x",
+        _DUST | {"humidity": (0, 1000), "temperature": (-100, 500), "voc_index": (1, 500), "nox_index": (1, 500)},
+        "crc",
+        {"temperature_offset": -40},
+    ),
+    Case(
+        "sen5x",
+        _DUST | {"humidity": (0, 1000), "temperature": (-100, 500), "voc_index": (1, 500)},
+        "crc",
+        {"product": "SEN54"},
+        ident="sen5x-SEN54",
+    ),
+    Case("sen5x", _DUST, "crc", {"product": "SEN50"}, ident="sen5x-SEN50"),
+    Case(
+        "sen66",
+        _DUST
+        | {
+            "humidity": (0, 1000),
+            "temperature": (-100, 500),
+            "voc_index": (1, 500),
+            "nox_index": (1, 500),
+            "co2": (0, 40000),
+        },
+        "crc",
+        {"altitude": 38, "automatic_self_calibration": True},
+    ),
     Case("sds011", {"pm2_5": (0, 9999), "pm10": (0, 9999)}, "sum", unplugged_says=(8,)),
     Case("sht4x", {"temperature": (-400, 1250), "humidity": (0, 1000)}, "crc"),
     Case(

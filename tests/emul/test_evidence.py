@@ -19,6 +19,8 @@ from citymote.testing.emul.anemometer import Anemometer
 from citymote.testing.emul.base import I2CChip, PulseInput, Source, UARTChip
 from citymote.testing.emul.bh1750 import BH1750
 from citymote.testing.emul.pms5003 import PMS5003, frame
+from citymote.testing.emul.scd4x import SCD4x
+from citymote.testing.emul.scd30 import SCD30
 from citymote.testing.emul.sht4x import SHT4x
 from citymote.testing.emul.sps30 import SPS30
 from citymote.testing.emul.wind_vane import WindVane
@@ -300,3 +302,34 @@ def test_sds011_examples_of_the_control_protocol() -> None:
     ):
         chip.receive(0, question)
         assert chip.transmit(100) == bytes.fromhex(reply)
+
+
+# ---------------------------------------------------------------- carbon dioxide
+
+
+def test_scd4x_examples_of_the_datasheet() -> None:
+    """SCD4x datasheet, chapter 3: read_measurement 0x01F4 33 0x6667 A2 0x5EB9 3C is 500 ppm, 25 degrees, 37 %; the
+    serial number 0xF896 31 0x9F07 C2 0x3BBE 89 is 273,325,796,834,238.
+    """
+    chip = SCD4x(always(500.0), always(25.0027), always(37.0016))
+    chip.write(0, b"\x36\x82")
+    assert chip.read(1, 9) == bytes.fromhex("f896319f07c23bbe89")
+    assert chip.serial == 273325796834238
+    chip.write(10, b"\x21\xb1")
+    chip.write(5010, b"\xec\x05")
+    reply = chip.read(5011, 9)
+    assert reply == bytes.fromhex("01f4336667a25eb93c")
+    chip.power_up()
+    assert World(driver("scd4x"), chip).reading() == [(15, 500, 0), (3, 250, 0), (4, 370, 0)]
+
+
+def test_scd30_example_of_the_interface_description() -> None:
+    """Interface description SCD30, 1.4.5: 43DB CB 8C2E 8F is 439.09 ppm, 41D9 70 E7FF F5 27.2 degrees, 4243 BF
+    3A1B 74 48.8 %.
+    """
+    reply = bytes.fromhex("43dbcb8c2e8f41d970e7fff54243bf3a1b74")
+    values = struct.unpack(">fff", sensirion.without_crc(reply))
+    assert values == pytest.approx((439.09, 27.2, 48.8), abs=0.05)
+    table = World(driver("scd30"), SCD30(*(always(v) for v in values)))
+    assert table.reading() == [(15, 439, 0), (3, 272, 0), (4, 488, 0)]
+    assert ("read", reply) in table.bus.log

@@ -8,12 +8,15 @@ from __future__ import annotations
 import sys
 
 import pytest
-from tests.emul.peers import BusIO, Serial, anything, circuitpython, sensirion_channel, sleeper
+from tests.emul.peers import BusIO, Serial, Transceiver, anything, circuitpython, sensirion_channel, sleeper
 from tests.emul.wires import Clock
 
 from citymote.testing.emul.base import Source
 from citymote.testing.emul.bh1750 import BH1750
 from citymote.testing.emul.pms5003 import PMS5003
+from citymote.testing.emul.scd4x import SCD4x
+from citymote.testing.emul.scd30 import SCD30
+from citymote.testing.emul.sen5x import SEN66, SEN5x
 from citymote.testing.emul.sht4x import SHT4x
 from citymote.testing.emul.sps30 import SPS30
 
@@ -87,3 +90,74 @@ def test_pimoronis_driver_reads_the_pms5003(monkeypatch: pytest.MonkeyPatch) -> 
     data = module.PMS5003().read()
     assert [data.pm_ug_per_m3(size) for size in (1.0, 2.5, 10)] == [5, 12, 20]
     assert data.pm_ug_per_m3(2.5, atmospheric_environment=True) == 12
+
+
+def test_sensirions_driver_reads_the_scd4x(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, chip = Clock(), SCD4x(always(812.0), always(21.3), always(44.0))
+    device = pytest.importorskip("sensirion_i2c_scd4x.device")
+    sensor = device.Scd4xDevice(sensirion_channel(chip, clock, monkeypatch))
+    sensor.wake_up()
+    sensor.stop_periodic_measurement()
+    assert sensor.get_serial_number() == chip.serial
+    sensor.set_sensor_altitude(38)
+    assert sensor.get_sensor_altitude() == 38
+    sensor.start_periodic_measurement()
+    assert not sensor.get_data_ready_status()
+    clock.now += 5000
+    assert sensor.get_data_ready_status()
+    co2, temperature, humidity = sensor.read_measurement()
+    assert (co2.value, temperature.value, humidity.value) == pytest.approx((812, 21.3, 44.0), abs=0.01)
+    assert not sensor.get_data_ready_status()
+
+
+def test_sensirions_driver_reads_the_scd30(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, chip = Clock(), SCD30(always(812.25), always(21.3), always(44.0))
+    device = pytest.importorskip("sensirion_i2c_scd30.device")
+    sensor = device.Scd30Device(sensirion_channel(chip, clock, monkeypatch))
+    assert tuple(sensor.read_firmware_version()) == (3, 66)
+    sensor.set_measurement_interval(4)
+    assert sensor.get_measurement_interval() == 4
+    sensor.start_periodic_measurement(0)
+    assert sensor.get_data_ready() == 0
+    clock.now += 4000
+    assert sensor.get_data_ready() == 1
+    assert sensor.read_measurement_data() == pytest.approx((812.25, 21.3, 44.0), abs=0.01)
+
+
+def test_sensirions_driver_reads_the_sen5x(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    chip = SEN5x(*(always(v) for v in (1.5, 2.5, 4.0, 10.2, 55.5, -3.25, 101.0, 2.0)))
+    driver = pytest.importorskip("sensirion_i2c_driver")
+    module = pytest.importorskip("sensirion_i2c_sen5x")
+    monkeypatch.setattr("time.sleep", sleeper(clock))
+    sensor = module.Sen5xI2cDevice(driver.I2cConnection(Transceiver(chip, clock)))
+    assert sensor.get_product_name() == "SEN55"
+    assert sensor.get_serial_number() == "0123456789ABCDEF"
+    sensor.start_measurement()
+    assert not sensor.read_data_ready()
+    clock.now += 1000
+    assert sensor.read_data_ready()
+    values = sensor.read_measured_values()
+    assert values.mass_concentration_2p5.physical == pytest.approx(2.5)
+    assert values.mass_concentration_10p0.physical == pytest.approx(10.2)
+    assert values.ambient_humidity.percent_rh == pytest.approx(55.5)
+    assert values.ambient_temperature.degrees_celsius == pytest.approx(-3.25)
+    assert values.voc_index.scaled == pytest.approx(101)
+    assert values.nox_index.scaled == pytest.approx(2)
+    assert sensor.read_device_status().value == 0
+    sensor.stop_measurement()
+
+
+def test_sensirions_driver_reads_the_sen66(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    chip = SEN66(*(always(v) for v in (1.5, 2.5, 4.0, 10.2, 55.5, -3.25, 101.0, 2.0, 640.0)))
+    device = pytest.importorskip("sensirion_i2c_sen66.device")
+    sensor = device.Sen66Device(sensirion_channel(chip, clock, monkeypatch))
+    assert sensor.get_product_name().startswith("SEN66")
+    sensor.set_sensor_altitude(38)
+    assert sensor.get_sensor_altitude() == 38
+    sensor.start_continuous_measurement()
+    clock.now += 1000
+    values = [getattr(value, "value", value) for value in sensor.read_measured_values()]
+    assert values == pytest.approx([1.5, 2.5, 4.0, 10.2, 55.5, -3.25, 101, 2, 640])
+    sensor.stop_measurement()

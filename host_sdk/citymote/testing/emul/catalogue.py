@@ -16,7 +16,10 @@ from .base import Part, Source
 from .bh1750 import BH1750
 from .pms5003 import PMS5003
 from .replay import Replay
+from .scd4x import SCD4x
+from .scd30 import SCD30
 from .sds011 import SDS011
+from .sen5x import SEN66, SEN5x
 from .sht4x import SHT4x
 from .sps30 import SPS30
 from .sps30_uart import SPS30UART
@@ -68,9 +71,33 @@ def _sps30(make: type[SPS30 | SPS30UART]) -> Callable[[Sources, Settings], Part]
     return wired
 
 
+def _air(make: type[SCD30 | SCD4x]) -> Callable[[Sources, Settings], Part]:
+    return lambda sources, settings: make(*(sources.get(name, _zero) for name in ("co2", "temperature", "humidity")))
+
+
+def _dust_of_four(sources: Sources) -> tuple[Source, Source, Source, Source]:
+    pm1, pm2_5, pm10 = _dust(sources)
+    return pm1, pm2_5, sources.get("pm4") or pm10, pm10
+
+
+def _sen5x(sources: Sources, settings: Settings) -> Part:
+    rest = [sources.get(name, _zero) for name in ("humidity", "temperature", "voc_index", "nox_index")]
+    return SEN5x(*_dust_of_four(sources), *rest, **_only(settings, "product"))
+
+
+def _sen66(sources: Sources, settings: Settings) -> Part:
+    rest = [sources.get(name, _zero) for name in ("humidity", "temperature", "voc_index", "nox_index", "co2")]
+    return SEN66(*_dust_of_four(sources), *rest)
+
+
+_DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry("scd30", "i2c", ("co2", "temperature", "humidity"), _air(SCD30)),
+    Entry("scd4x", "i2c", ("co2", "temperature", "humidity"), _air(SCD4x)),
+    Entry("sen5x", "i2c", (*_DUST, "humidity", "temperature", "voc_index", "nox_index"), _sen5x),
+    Entry("sen66", "i2c", (*_DUST, "humidity", "temperature", "voc_index", "nox_index", "co2"), _sen66),
     Entry(
         "sds011",
         "uart",

@@ -88,3 +88,57 @@ class SensirionChip(I2CChip):
         """What a read returns now."""
         answer, self._answer = self._answer, None
         return answer
+
+
+class ContinuousChip(SensirionChip):
+    """A chip that measures by itself once it has been started: a new set every `period` ms, announced by a flag.
+
+    A chip's own class says which commands there are (`command`), and what a set consists of (`measured`).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hang = False
+        self.status = 0
+        self.measuring = False
+        self.period = 1000
+        self._began = 0
+        self._taken = 0
+
+    def power_up(self, now: int = 0) -> None:
+        super().power_up(now)
+        self.measuring = False
+
+    def begin(self, now: int, period: int) -> None:
+        """Measurement mode, from now on."""
+        self.measuring = True
+        self.period = period
+        self._began = now
+        self._taken = 0
+
+    def sets(self, now: int) -> int:
+        """How many sets there have been."""
+        if not self.measuring:
+            return 0
+        return self._taken if self.hang else (now - self._began) // self.period
+
+    def fresh(self, now: int) -> bool:
+        """The data-ready flag."""
+        return self.sets(now) > self._taken
+
+    def take(self, now: int) -> bytes | None:
+        """Read the latest set, which clears the flag; None when there is none."""
+        latest = self.sets(now)
+        if not latest:
+            return None
+        self._taken = latest
+        return self.measured(self._began + latest * self.period)
+
+    def measured(self, instant: int) -> bytes:
+        """The set measured at an instant, with its CRCs."""
+        raise Nak
+
+
+def text(value: str, length: int) -> bytes:
+    """A name or serial number, filled up with zeros, with its CRCs."""
+    return with_crc(value.encode().ljust(length, b"\0"))
