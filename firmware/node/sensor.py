@@ -36,7 +36,9 @@ class Sensor:
         self._uptime = uptime
         self._log = log
         self.gather = gather  # (source quantity, Gather, column)
-        self.lead = 0  # ms from the first start() to the reading, as it was last time
+        # ms from the first start() to the reading, as it was last time; not below what the driver says it may become
+        self.least = getattr(driver, "LEAD", 0)
+        self.lead = 0
         self.cold = 0  # the same from power-down
         self.busy = False
         self.errors = 0
@@ -62,7 +64,7 @@ class Sensor:
             self._power.value(1)
         await self._steps(self.driver.start)
         readings = self.driver.read()
-        self.lead = self._uptime() - begin
+        self.lead = max(self._uptime() - begin, self.least)
         if not self.cold:
             self.cold = self.lead
         return readings

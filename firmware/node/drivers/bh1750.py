@@ -37,6 +37,7 @@ class BH1750:
 
     BUS = "i2c"
     QUANTITIES = (ILLUMINANCE,)
+    LEAD = 950  # ms: a reading that has to go through all three ranges takes 924
 
     def __init__(self, bus, address=0x23, window=100):
         if address not in (0x23, 0x5C):
