@@ -40,7 +40,7 @@ test-long: runtimes lint
 	@$(PYTEST) -n $(JOBS) --dist loadfile -m "not bench and not hil" $(ARGS)
 
 bench: runtimes
-	@ONLY="$(ONLY)" $(PYTEST) tests/bench -m bench -s -q --timeout=0 $(ARGS)
+	@$(PY) tools/bench.py --only "$(ONLY)" $(ARGS)
 
 size: runtimes
 	@$(PY) tools/size_report.py --write docs/footprint.md
