@@ -8,7 +8,6 @@ of packed frames is in `rice`, sealing in `sealing`.
 
 from array import array
 
-from . import rice
 from .cbor import ARRAY, MAP, UINT, put_bytes, put_head
 from .columns import FOUND, put_column
 from .errors import ARGUMENT, EncodeError
@@ -99,7 +98,7 @@ class Encoder:
         self._node = node_bytes(node)
         self._columns = columns_bytes(self.columns)
         self._found = array("i", (0 for _ in range(FOUND)))
-        self._packer = rice.Packer()
+        self._packer = None  # loaded when a frame is first to be packed: nodes on wide links never need it
         self.buffer = bytearray(size)
         self._view = memoryview(self.buffer)
 
@@ -125,6 +124,10 @@ class Encoder:
             items = (5 if node is None else 6) + tail
             pos = put_header(buf, items, PACKED, clock, node, epoch, seq)
             pos = put_bytes(buf, pos, self._columns)
+            if self._packer is None:
+                from .rice import Packer
+
+                self._packer = Packer()
             # 0: a value that the bit stream cannot say (SPEC 4.7); plain columns can
             pos = self._packer.put(buf, pos, time, count, interval, columns, times)
         if pos == 0:

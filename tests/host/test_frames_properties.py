@@ -6,7 +6,9 @@ with a frame or with one of its own codes, and never with anything else.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tracemalloc
 from array import array
 from pathlib import Path
 from typing import Any, cast
@@ -169,6 +171,22 @@ def _same(said: dict[str, Any]) -> dict[str, Any]:
     times = said["times"] or [said["time"] + row * said["interval"] for row in range(count)]
     codes = _quality.expand(said["quality"], width, count)
     return {**said, "kind": "batch", "quality": _quality.runs(codes, count), "times": times}
+
+
+def test_no_bad_input_takes_memory_for_what_it_only_announces() -> None:
+    cases = json.loads((VECTORS / "frames-bad.json").read_text(encoding="utf-8"))["cases"]
+    hostile = [bytes.fromhex(case["hex"]) for case in cases]
+    hostile += [
+        start + b"\xff" * size for start in (b"\x9a", b"\x9b", b"\x8a\x02\x5a", b"\x8a\x02\x5b") for size in (4, 8)
+    ]
+    for data in hostile:
+        tracemalloc.start()
+        try:
+            with contextlib.suppress(FrameError):
+                _frame.decode(data)
+            assert tracemalloc.get_traced_memory()[1] < 40_000 + 20 * len(data), data.hex()[:80]
+        finally:
+            tracemalloc.stop()
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(-0x3FFFFFFF, 0x3FFFFFFF)), min_size=1, max_size=60))
