@@ -16,7 +16,7 @@ import struct
 import sys
 
 from . import unix_bridge as wire
-from . import unix_loop
+from . import unix_clock, unix_loop
 from .stream import open_stream
 from .unix_flash import PROGRAM_SIZE, READ_SIZE, FileFlash
 
@@ -24,7 +24,7 @@ POWER_ON = "power"
 RESET = "reset"
 WATCHDOG = "watchdog"
 
-_clock = unix_loop.clock
+_clock = unix_clock.clock
 _hello = {}
 _bridge = None
 _low = [1 << 30]
@@ -40,7 +40,7 @@ def _start():
             _bridge = wire.Bridge(int(r), int(w), _clock)
             _hello.update(json.loads(bytes(_bridge.call(wire.HELLO)).decode()))
             _clock.speed = _hello.get("speed", 0)
-            _clock.grace = _hello.get("grace", unix_loop.GRACE)
+            _clock.grace = _hello.get("grace", unix_clock.GRACE)
             _clock.reached = _bridge.tick
             if _hello.get("seed"):
                 _random[0] = bytes.fromhex(_hello["seed"])
