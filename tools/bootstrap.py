@@ -28,6 +28,13 @@ BUILD = TOP / "build"
 STUBS = BUILD / "stubs"
 STAMP = VENV / ".citymote-stamp"
 STUB_PACKAGES = ("micropython-esp32-stubs>=1.26,<1.30",)
+# CircuitPython's drivers ask for a whole hardware layer that our emulated buses replace: without their dependencies.
+BARE_PEERS = tuple(
+    f"adafruit-circuitpython-{name}"
+    for name in ("bh1750", "bme280", "busdevice", "ina219", "lis3dh", "ltr390", "register", "sht31d", "veml7700")
+)
+# Peers whose pins conflict with ours: each in a folder of its own, build/peers/<name>, put on PYTHONPATH by its test.
+APART = {"zcbor": ("zcbor==0.9.1", "cbor2<6")}
 
 
 class SetupError(Exception):
@@ -120,11 +127,33 @@ def install(extras: str) -> None:
     """Install this checkout in place with everything that demo, tests and benchmarks need, and the stubs beside it."""
     pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     run([*pip, "-e", f".[{extras}]"], "installing citymote's requirements")
-    scratch = STUBS.with_name("stubs.new")
+    install_apart(pip, STUBS, STUB_PACKAGES, "installing the MicroPython stubs")
+
+
+def install_apart(pip: list[str | Path], folder: Path, packages: tuple[str, ...], what: str) -> None:
+    """Install packages into a folder of their own, which appears complete or not at all."""
+    scratch = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(scratch, ignore_errors=True)
-    run([*pip, "--no-warn-script-location", "--target", scratch, *STUB_PACKAGES], "installing the MicroPython stubs")
-    shutil.rmtree(STUBS, ignore_errors=True)
-    scratch.rename(STUBS)
+    run([*pip, "--target", scratch, *packages], what)
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.rename(folder)
+
+
+def install_peers() -> None:
+    """Install what ours is compared with; what cannot be had is a note, because nothing of ours needs it."""
+    pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    steps = [
+        lambda: run([*pip, "-e", ".[peers]"], "installing peers to compare with"),
+        lambda: run([*pip, "--no-deps", *BARE_PEERS], "installing CircuitPython's drivers"),
+    ]
+    for name, packages in APART.items():
+        (BUILD / "peers").mkdir(parents=True, exist_ok=True)
+        steps.append(lambda n=name, p=packages: install_apart(pip, BUILD / "peers" / n, p, f"installing {n}"))
+    for step in steps:
+        try:
+            step()
+        except SetupError as error:
+            aptget.say(f"note: {str(error).splitlines()[0]} tests that compare with it are skipped")
 
 
 def clean() -> None:
@@ -158,6 +187,7 @@ def main() -> int:
                 aptget.say("bootstrap: setting up .venv/ (once; some minutes on a slow line)")
                 make_venv(without_ensurepip)
                 install(arguments.extras)
+                install_peers()
                 STAMP.write_text(stamp)
     except SetupError as error:
         aptget.say(f"bootstrap: {error}")

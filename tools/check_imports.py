@@ -248,7 +248,7 @@ def check_third_parties(modules: dict[str, Module]) -> Iterator[str]:
 def check_light(modules: dict[str, Module], start: str = "citymote") -> Iterator[str]:
     """Every third party that is loaded by `import citymote` alone, with the chain of modules that leads to it."""
     seen = {start}
-    queue = [(start, (start,))]
+    queue: list[tuple[str, tuple[str, ...]]] = [(start, (start,))]
     while queue:
         name, chain = queue.pop(0)
         for found in modules[name].imports if name in modules else ():
