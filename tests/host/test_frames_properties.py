@@ -173,6 +173,66 @@ def _same(said: dict[str, Any]) -> dict[str, Any]:
     return {**said, "kind": "batch", "quality": _quality.runs(codes, count), "times": times}
 
 
+values = st.one_of(st.none(), readings)
+words = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=16)
+days = st.integers(0, 49710)
+some_columns = st.lists(
+    st.tuples(st.integers(1, 65535), st.integers(0, 255)).map(list), min_size=1, max_size=5, unique_by=tuple
+)
+
+
+@given(st.sampled_from(["event", "status"]), some_columns, st.data())
+@settings(max_examples=80, deadline=None)
+def test_events_decode_to_themselves(kind: str, named: list[list[int]], data: st.DataObject) -> None:
+    case = {
+        "kind": kind,
+        "node": None,
+        "epoch": 0,
+        "seq": 23,
+        "time": 24,
+        "clock": 4,
+        "minor": 0,
+        "columns": named,
+        "values": [data.draw(values) for _ in named],
+        "quality": [[at, 8] for at in range(len(named)) if data.draw(st.booleans())],
+        "options": [],
+    }
+    assert _plain.to_plain(_frame.decode(_plain.from_plain(case))) == case
+
+
+sensors = st.fixed_dictionaries(
+    {"driver": words.filter(bool), "columns": some_columns},
+    optional={
+        **dict.fromkeys(("serial", "batch", "sound_method", "model"), words),
+        "calibrated": days,
+        "pm_class": st.integers(0, 3),
+    },
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "model": words.filter(bool),
+            "firmware": words.filter(bool),
+            "sensors": st.lists(sensors, min_size=1, max_size=4),
+        },
+        optional={
+            **dict.fromkeys(("runtime", "station", "maker", "hardware"), words),
+            "support_until": days,
+            "corrections": st.lists(st.tuples(st.integers(1, 65535), words, st.integers(0, 9)).map(list), max_size=3),
+            "position": st.tuples(st.integers(-90000000, 90000000), st.integers(-180000000, 180000000)).map(list),
+            "batch_columns": some_columns,
+        },
+    )
+)
+@settings(max_examples=80, deadline=None)
+def test_descriptors_decode_to_themselves(fields: dict[str, Any]) -> None:
+    case = {"kind": "descriptor", "node": "010203040506", "epoch": 1, "seq": 2, "time": 3, "clock": 2, "minor": 0}
+    case["fields"] = fields
+    assert _plain.to_plain(_frame.decode(_plain.from_plain(case))) == case
+
+
 def test_no_bad_input_takes_memory_for_what_it_only_announces() -> None:
     cases = json.loads((VECTORS / "frames-bad.json").read_text(encoding="utf-8"))["cases"]
     hostile = [bytes.fromhex(case["hex"]) for case in cases]

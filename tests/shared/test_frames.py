@@ -1,6 +1,9 @@
 """Batch, event, status and descriptor frames: what goes in comes out, forms are chosen by rule, nonsense is refused."""
 
 from array import array
+from hashlib import sha256
+
+from feeding import Chance, refusal, three_ways
 
 from citymote_protocol.columns import divisor
 from citymote_protocol.errors import EncodeError
@@ -16,11 +19,11 @@ from citymote_protocol.frame import (
 from citymote_protocol.limits import MAX_VALUE, MIN_VALUE
 from citymote_protocol.quality import expand, runs
 from citymote_protocol.quantities import ABSENT
-from feeding import Chance, refusal, three_ways
 
 HEAP = "160k"  # many encoders, one after the other
 NODE = b"\x01\x02\x03\x04\x05\x06"
 START = 848000000
+ALL_FRAMES = "26092f35c2d651d4939592af9524e05bc34d6404b8672f1a2f4778410fa98063"
 
 
 def _encode(columns, packed=False, quality=None, times=None, interval=120, node=NODE, size=4096):
@@ -76,6 +79,18 @@ def test_any_columns_come_back_plain_and_packed():
             assert (frame.count, frame.interval, frame.times) == (count, 120, None)
             got = [[ABSENT if value is None else value for value in line] for line in frame.values]
             assert got == columns, "turn %d packed %s" % (turn, packed)
+
+
+def test_the_same_readings_are_the_same_bytes_on_every_interpreter():
+    chance = Chance(6)
+    digest = sha256()
+    for _ in range(40):
+        count = 1 + chance.below(30)
+        columns = [_column(chance, count) for _ in range(1 + chance.below(4))]
+        for packed in (False, True):
+            digest.update(_encode(columns, packed))
+    got = "".join("%02x" % byte for byte in digest.digest())
+    assert got == ALL_FRAMES, "an encoder's choices have changed, or differ between interpreters: " + got
 
 
 def test_frames_are_refused_when_cut_or_followed():
