@@ -76,14 +76,14 @@ class Engine:
         self.bits, shift, sensitivity, clips, noise = find_microphone(microphone)
         self.noise = noise
         self._kernel = module.kernel
-        self.block_size = module.BLOCK
-        self._dc_shift = module.DC_SHIFT
+        self.block_size = rate // 200  # 5 ms
+        self._dc_shift, *gains = module.DESIGN
         self._sl = 0 if sys.maxsize == 0x7FFFFFFF else 32
         # Level of one block's energy 1, for Z, C and A.
         base = 94000 - sensitivity + _SINE - _FULL_SCALE + 6021 * shift + 10 * calibration
-        per_block = decibel.level(module.BLOCK)
-        self.offsets = tuple(base - gain - per_block for gain in module.GAIN)
-        self._peak_offset = base - module.GAIN[1]
+        per_block = decibel.level(self.block_size)
+        self.offsets = tuple(base - gain - per_block for gain in gains)
+        self._peak_offset = base - gains[1]
         # Half a decibel below the sine that clips in the microphone or fills the word.
         clip = min(clips - 94000 + sensitivity, 0) - 500 - 6021 * shift
         m, e = decibel.energy((clip + _FULL_SCALE) // 2)
