@@ -6,10 +6,10 @@ import ast
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support import vm
 
 from citymote import resources
 from citymote.testing import runtime
-from tests.support import vm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +85,7 @@ def test_the_heap_given_for_the_virtual_hardware_is_what_it_takes_more_than_a_bo
     for builtin in ("machine", "esp32", "network"):
         (tmp_path / f"{builtin}.py").write_text("")
     taken = {
-        name: int(run_vm(IMPORT.format(name), heap="300k", path=[tmp_path]).checked().stdout) for name in ("unix", "esp32")
+        name: int(run_vm(IMPORT.format(name), heap="300k", path=[tmp_path]).checked().stdout)
+        for name in ("unix", "esp32")
     }
     assert runtime.STAND_IN <= taken["unix"] - taken["esp32"] <= runtime.STAND_IN + 1024, taken

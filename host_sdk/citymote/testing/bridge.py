@@ -46,7 +46,6 @@ class PowerCut(Exception):
     """The node's power failed in the middle of an operation on its flash; it must be killed unanswered."""
 
 
-
 @dataclass(slots=True)
 class Event:
     """What the firmware said with `hal.event(name, data)`, at `now` ms of the node's story."""

@@ -182,9 +182,7 @@ class VirtualNode:
         if self._cut is not None:
             hello["cut"], self._cut = self._cut, None
         wall = self.start_time * 1000 if self.network_time else None
-        bridge = Bridge(
-            self.wiring, hello, start=self._now, wall=wall, on_event=self._heard, on_log=self.logs.append
-        )
+        bridge = Bridge(self.wiring, hello, start=self._now, wall=wall, on_event=self._heard, on_log=self.logs.append)
         for now, action in self._pending:
             bridge.at(now, action)
         self._pending.clear()
