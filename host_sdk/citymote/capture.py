@@ -90,7 +90,7 @@ def read(source: Source) -> Iterator[Item]:
                 raise UsageError(
                     f"item {number} is {type(item).__name__}, not bytes", "an iterable gives one frame an item"
                 )
-            yield Message(bytes(item), None, f"frame {number}")
+            yield Message(bytes(cast("bytes", item)), None, f"frame {number}")
 
 
 def split(data: bytes, name: str) -> Iterator[Item]:

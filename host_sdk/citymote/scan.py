@@ -203,7 +203,7 @@ def _read_rest(
     times = _times(lanes, head, chosen, count)
     limit = ends[chosen]
     values = np.empty((len(chosen), count, width), np.int32)
-    absent: Any | None = None
+    absent: Any = None
     for index in range(width):
         # A lane that has left its frame is lost: send it back, so that no lane runs away from the buffer.
         lanes.check(lanes.pos <= limit)
@@ -265,9 +265,9 @@ def _times(lanes: Lanes, head: _Start, chosen: Any, count: int) -> Any:
     return times
 
 
-def _read_quality(lanes: Lanes, left: Any, limit: Any, columns: tuple[wire.Column, ...], count: int) -> Any | None:
+def _read_quality(lanes: Lanes, left: Any, limit: Any, columns: tuple[wire.Column, ...], count: int) -> Any:
     """(frame, row, column) quality codes, if any frame has some. Optional fields are few: the protocol reads them."""
-    quality: Any | None = None
+    quality: Any = None
     lanes.check((left == 0) | (lanes.pos < limit))
     for index in np.flatnonzero((left == 1) & lanes.ok).tolist():
         rest = lanes.buffer[lanes.pos[index] : limit[index]].tobytes()

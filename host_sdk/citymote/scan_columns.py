@@ -22,7 +22,7 @@ class Block:
     """Values of one column: (row, frame). `absent` is None where nothing is."""
 
     values: Any
-    absent: Any | None = None
+    absent: Any = None
 
     def nulls(self) -> Any:
         """`absent` as an array to write into."""

@@ -115,7 +115,7 @@ class Lanes:
         """Read `counts` integers of each lane: (item, lane) values, 0 where there is none, and which are null."""
         most = int(counts.max(initial=0))
         values = np.zeros((most, len(self)), np.int64)
-        absent: Any | None = None
+        absent: Any = None
         even = bool((counts == most).all())
         for row in range(most):
             if even:
@@ -134,7 +134,7 @@ class Lanes:
                 absent[row, where] = null
         return values, absent
 
-    def _row(self, out: Any, limit: int, nullable: bool) -> Any | None:
+    def _row(self, out: Any, limit: int, nullable: bool) -> Any:
         """Read one integer or null of each lane into `out`; which were null, if any."""
         first = self.peek()
         np.take(VALUE, first, out=out)

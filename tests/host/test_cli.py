@@ -126,7 +126,14 @@ def test_a_closed_pipe_is_no_error_to_talk_about(day: Path) -> None:
 
 def verbs() -> list[list[str]]:
     found = [[verb] for verb in VERBS if (TOP / "host_sdk" / "citymote" / "cli" / f"{verb}.py").exists()]
-    return [*found, ["keys", "make"], ["keys", "add"], ["keys", "remove"], ["keys", "show"]]
+    return [
+        *found,
+        *(["boards", each] for each in ("list", "show", "check")),
+        ["keys", "make"],
+        ["keys", "add"],
+        ["keys", "remove"],
+        ["keys", "show"],
+    ]
 
 
 @pytest.mark.parametrize("verb", verbs(), ids=" ".join)
@@ -180,6 +187,19 @@ def test_keys_are_made_once_and_readable_by_their_owner_alone(tmp_path: Path) ->
     secret = json.loads(file.read_text())["collectors"][0]["private"].encode()
     for done in (made, added, run("keys", "show", file)):
         assert secret not in done.stdout + done.stderr
+
+
+def test_boards_are_listed_shown_and_checked(tmp_path: Path) -> None:
+    names = [json.loads(line)["board"] for line in lines(run("boards", "list", "--json"))]
+    assert "virtual" in names
+    for name in names:
+        assert json.loads(run("boards", "show", name, "--json").stdout)["board"] == name
+        assert run("boards", "show", name).returncode == 0
+        assert run("boards", "check", name).returncode == 0
+    (tmp_path / "board.toml").write_text('name = "mine"\nplatform = "toaster"\n')
+    done = run("boards", "check", tmp_path / "board.toml")
+    assert done.returncode == 1
+    assert "toaster" in done.stderr.decode()
 
 
 def test_version_is_json_for_programs() -> None:
