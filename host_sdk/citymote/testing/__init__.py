@@ -1,5 +1,6 @@
 """What citymote is tested with, shipped for those who build on it: virtual nodes, emulated chips, worlds to sense.
 
 Nothing is imported here; take what is needed from the modules: `vm` (one virtual node), `world` (what it senses),
-`bridge` (the wires between them), `emul` (the chips).
+`wiring` (which chip hangs where), `bridge` (the wires themselves), `emul` (the chips), `runtime` (the MicroPython and
+the precompiled application it runs on). Many nodes at once are `citymote.simulate`.
 """
