@@ -28,10 +28,24 @@ BUILD = TOP / "build"
 STUBS = BUILD / "stubs"
 STAMP = VENV / ".citymote-stamp"
 STUB_PACKAGES = ("micropython-esp32-stubs>=1.26,<1.30",)
-# CircuitPython's drivers ask for a whole hardware layer that our emulated buses replace: without their dependencies.
-BARE_PEERS = tuple(
-    f"adafruit-circuitpython-{name}"
-    for name in ("bh1750", "bme280", "busdevice", "ina219", "lis3dh", "ltr390", "register", "sht31d", "veml7700")
+# Taken without their dependencies: CircuitPython's drivers ask for a whole hardware layer that our emulated buses replace,
+# and the makers' pins contradict one another although the drivers run together.
+BARE_PEERS = (
+    *(
+        f"adafruit-circuitpython-{name}"
+        for name in ("bh1750", "bme280", "busdevice", "ina219", "lis3dh", "ltr390", "register", "sht31d", "veml7700")
+    ),
+    "sensirion-driver-adapters==2.3.1",
+    "sensirion-driver-support-types==1.2.1",
+    "sensirion-i2c-driver==1.0.2",
+    "sensirion-i2c-scd30==1.1.1",
+    "sensirion-i2c-scd4x==1.1.0",
+    "sensirion-i2c-sen5x==0.1.1",
+    "sensirion-i2c-sen66==1.3.1",
+    "sensirion-i2c-sht4x==1.1.0",
+    "sensirion-i2c-sps30==1.0.0",
+    "sensirion-shdlc-driver==0.1.5",
+    "sensirion-shdlc-sensorbridge==0.2.0",
 )
 # Peers whose pins conflict with ours: each in a folder of its own, build/peers/<name>, put on PYTHONPATH by its test.
 APART = {"zcbor": ("zcbor==0.9.1", "cbor2<6")}
@@ -144,7 +158,7 @@ def install_peers() -> None:
     pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     steps = [
         lambda: run([*pip, "-e", ".[peers]"], "installing peers to compare with"),
-        lambda: run([*pip, "--no-deps", *BARE_PEERS], "installing CircuitPython's drivers"),
+        lambda: run([*pip, "--no-deps", *BARE_PEERS], "installing chip makers' drivers"),
     ]
     for name, packages in APART.items():
         (BUILD / "peers").mkdir(parents=True, exist_ok=True)
