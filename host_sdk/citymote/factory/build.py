@@ -21,6 +21,8 @@ from pathlib import Path
 
 from citymote import resources
 
+from . import shrink
+
 # Names as mpy-cross spells them; the first two are the unix port's, the others the chips'.
 ARCHITECTURES = ("x86", "x64", "xtensawin", "rv32imc", "xtensa", "armv6", "armv6m", "armv7m", "armv7emsp", "armv7emdp")
 # Before 1.28 the compiler clobbers an index register in viper code for RISC-V (16 and 32 bit loads).
@@ -28,6 +30,8 @@ OLDEST_COMPILER = (1, 28)
 # Asserts are for tests: leaving them out saves flash and heap, line numbers stay for tracebacks from the field.
 APPLICATION_LEVEL = 1
 STARTED_BY_NAME = ("main.py", "boot.py")
+# A driver of somebody's own is put beside ours and may ask these for their constants.
+PUBLIC_CONSTANTS = ("node/drivers/", "citymote_protocol/quantities.py")
 
 _RECORD = ".build.json"
 
@@ -55,14 +59,39 @@ def compiler() -> tuple[Path, str]:
     return path, text
 
 
-def build(arch: str, output: Path | None = None) -> Path:
-    """Bring the application tree for `arch` up to date and return its folder (default: build/app/<arch>)."""
+def build(arch: str, output: Path | None = None, *, plain: bool = False) -> Path:
+    """Bring the application tree for `arch` up to date and return its folder (default: build/app/<arch>).
+
+    What is deployed is shrunk (`factory.shrink`): constants are gone and private names are short. `plain` keeps every
+    name, for tests that look inside (default: build/app/plain-<arch>).
+    """
     if arch not in ARCHITECTURES:
         raise BuildError(f"unknown architecture {arch!r}; known: {', '.join(ARCHITECTURES)}")
-    target = output or default_output() / arch
+    target = output or default_output() / (f"plain-{arch}" if plain else arch)
     sources = dict(_sources())
+    if not plain:
+        sources = _shrunk(sources, target.with_name(f".{target.name}-src"))
     compile_tree(sources, target, arch=arch, level=APPLICATION_LEVEL)
     return target
+
+
+def _shrunk(sources: dict[str, Path], folder: Path) -> dict[str, Path]:
+    """The same sources, shrunk, in `folder`; made again only when one of them has changed."""
+    texts = {name: path.read_bytes() for name, path in sorted(sources.items())}
+    digest = hashlib.sha256(Path(shrink.__file__).read_bytes())
+    for name, text in texts.items():
+        digest.update(f"{name} {len(text)}\n".encode() + text)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        key = folder / ".key"
+        if not key.exists() or key.read_text() != digest.hexdigest():
+            key.unlink(missing_ok=True)
+            for name, text in shrink.shrink(texts, keep=PUBLIC_CONSTANTS).items():
+                out = folder / name
+                out.parent.mkdir(parents=True, exist_ok=True)
+                out.write_bytes(texts[name] if name in STARTED_BY_NAME else text)
+            key.write_text(digest.hexdigest())
+    return {name: folder / name for name in sources}
 
 
 def default_output() -> Path:
