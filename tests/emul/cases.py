@@ -30,6 +30,8 @@ class Case:
     """What a driver says whose chip is not there: Fault codes, or OSError."""
     nested: bool = False
     """Quantities are size classes: each at most the next."""
+    same: int = 0
+    """The last so many quantities are other statistics of the first so many, and have their values here."""
 
     @property
     def name(self) -> str:
@@ -46,7 +48,7 @@ class Case:
         return part(self.driver, {name: constant(name, value) for name, value in values.items()}, self.settings)
 
     def middle(self) -> dict[str, int]:
-        return {name: (low + high) // 2 // self.step * self.step for name, (low, high) in self.ranges.items()}
+        return {name: (low + 2 * high) // 3 // self.step * self.step for name, (low, high) in self.ranges.items()}
 
 
 def number(name: str) -> int:
@@ -64,6 +66,7 @@ def constant(name: str, value: int | None) -> Source:
 
 _DUST = {"pm1": (0, 10000), "pm2_5": (0, 10000), "pm4": (0, 10000), "pm10": (0, 10000)}
 _COUNTS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
+_ACCELERATION = {f"acceleration_{axis}{most}": (-1960, 1960) for most in ("", "_max") for axis in "xyz"}
 _REPLAYED = {
     "pm2_5": (0, 15000),
     "temperature": (-500, 850),
@@ -73,6 +76,17 @@ _REPLAYED = {
 }
 
 CASES = (
+    Case("sht3x", {"temperature": (-400, 1250), "humidity": (0, 1000)}, "crc"),
+    Case("ltr390", {"uv_index": (0, 200)}, "none"),
+    Case(
+        "ltr390",
+        {"uv_index": (0, 200), "illuminance": (0, 150_000)},
+        "none",
+        {"ambient": True, "window_factor": 140},
+        ident="ltr390-ambient",
+    ),
+    Case("lis3dh", _ACCELERATION, "none", same=3),
+    Case("lis3dh", _ACCELERATION, "none", {"data_rate": 10, "address": 0x19}, ident="lis3dh-10Hz", same=3),
     Case("scd4x", {"co2": (1, 40000), "temperature": (-100, 600), "humidity": (0, 1000)}, "crc"),
     Case(
         "scd4x",

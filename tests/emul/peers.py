@@ -157,7 +157,7 @@ def circuitpython(name: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> A
     stub = ModuleType("micropython")
     stub.__dict__["const"] = lambda value: value
     monkeypatch.setitem(sys.modules, "micropython", stub)
-    for types in ("busio", "circuitpython_typing"):
+    for types in ("busio", "digitalio", "circuitpython_typing", "circuitpython_typing.device_drivers"):
         monkeypatch.setitem(sys.modules, types, anything(types))
     module = pytest.importorskip(name, reason=f"{name} is not installed")
     if hasattr(module, "sleep"):

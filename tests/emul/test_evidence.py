@@ -18,6 +18,8 @@ from citymote.testing.emul import replay, sds011, sensirion, sps30_uart
 from citymote.testing.emul.anemometer import Anemometer
 from citymote.testing.emul.base import I2CChip, PulseInput, Source, UARTChip
 from citymote.testing.emul.bh1750 import BH1750
+from citymote.testing.emul.lis3dh import LIS3DH
+from citymote.testing.emul.ltr390 import LTR390
 from citymote.testing.emul.pms5003 import PMS5003, frame
 from citymote.testing.emul.scd4x import SCD4x
 from citymote.testing.emul.scd30 import SCD30
@@ -333,3 +335,36 @@ def test_scd30_example_of_the_interface_description() -> None:
     table = World(driver("scd30"), SCD30(*(always(v) for v in values)))
     assert table.reading() == [(15, 439, 0), (3, 272, 0), (4, 488, 0)]
     assert ("read", reply) in table.bus.log
+
+
+# ---------------------------------------------------------------- light, motion, climate by other makers
+
+
+def test_ltr390_sensitivity_of_the_datasheet() -> None:
+    """LTR-390UV-01 datasheet: 2300 counts for an index point at gain 18 and 20 bit, 0.6 lx a count at gain 1 and
+    100 ms.
+    """
+    chip = LTR390(always(1.0), always(60.0))
+    for pair in (b"\x04\x04", b"\x05\x04", b"\x00\x0a"):
+        chip.write(0, pair)
+    chip.write(400, b"\x10")
+    assert int.from_bytes(chip.read(400, 3), "little") == 2300
+    for pair in (b"\x04\x22", b"\x05\x00", b"\x00\x02"):
+        chip.write(500, pair)
+    chip.write(600, b"\x0d")
+    assert int.from_bytes(chip.read(600, 3), "little") == 100
+
+
+@pytest.mark.parametrize(("milli_g", "registers"), [(350, 0x15E0), (-350, 0xEA20), (-1009, 0xC0F0), (0, 0)])
+def test_lis3dh_output_registers(milli_g: int, registers: int) -> None:
+    """AN3308, table 9: +350 mg is 15E0, -350 mg EA20 at +-2 g; Pololu's LSM303 library (the same 12-bit core): -16144
+    is -1009 mg.
+
+    The table's rows for +-1 g, 4000 and C000, contradict them and the 1 mg a digit of the datasheet's table 4; ST's
+    own drivers use 1 mg, and so do we.
+    """
+    chip = LIS3DH(always(milli_g * 9.80665e-3), always(0.0), always(0.0))
+    chip.write(0, b"\x20\x57")
+    chip.write(0, b"\x23\x88")
+    chip.write(20, b"\xa8")
+    assert int.from_bytes(chip.read(20, 2), "little") == registers

@@ -13,10 +13,13 @@ from tests.emul.wires import Clock
 
 from citymote.testing.emul.base import Source
 from citymote.testing.emul.bh1750 import BH1750
+from citymote.testing.emul.lis3dh import LIS3DH
+from citymote.testing.emul.ltr390 import LTR390
 from citymote.testing.emul.pms5003 import PMS5003
 from citymote.testing.emul.scd4x import SCD4x
 from citymote.testing.emul.scd30 import SCD30
 from citymote.testing.emul.sen5x import SEN66, SEN5x
+from citymote.testing.emul.sht3x import SHT3x
 from citymote.testing.emul.sht4x import SHT4x
 from citymote.testing.emul.sps30 import SPS30
 
@@ -161,3 +164,37 @@ def test_sensirions_driver_reads_the_sen66(monkeypatch: pytest.MonkeyPatch) -> N
     values = [getattr(value, "value", value) for value in sensor.read_measured_values()]
     assert values == pytest.approx([1.5, 2.5, 4.0, 10.2, 55.5, -3.25, 101, 2, 640])
     sensor.stop_measurement()
+
+
+def test_adafruits_driver_reads_the_ltr390(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, chip = Clock(), LTR390(always(6.4), always(1234.0))
+    module = circuitpython("adafruit_ltr390", clock, monkeypatch)
+    sensor = module.LTR390(BusIO(chip, clock))
+    sensor.resolution = module.Resolution.RESOLUTION_20BIT
+    sensor.measurement_delay = module.MeasurementDelay.DELAY_500MS
+    sensor.gain = module.Gain.GAIN_18X
+    clock.now += 2000
+    assert sensor.uvs == pytest.approx(6.4 * 2300, abs=2)
+    assert sensor.uvi == pytest.approx(6.4, abs=0.01)
+    sensor.gain = module.Gain.GAIN_1X
+    assert sensor.lux == pytest.approx(1234, abs=1)
+
+
+def test_adafruits_driver_reads_the_lis3dh(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, chip = Clock(), LIS3DH(always(0.5), always(-1.25), always(9.81))
+    module = circuitpython("adafruit_lis3dh", clock, monkeypatch)
+    sensor = module.LIS3DH_I2C(BusIO(chip, clock))
+    # it divides by 16380 counts a g, as AN3308's rows for 1 g would have it; the datasheet's 1 mg a digit makes 16000
+    expected = tuple(value * 16000 / 16380 for value in (0.5, -1.25, 9.81))
+    assert tuple(sensor.acceleration) == pytest.approx(expected, abs=0.02)
+
+
+def test_adafruits_driver_reads_the_sht3x(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, chip = Clock(), SHT3x(always(-12.3), always(81.5), serial=0xCAFE0123)
+    sensor = circuitpython("adafruit_sht31d", clock, monkeypatch).SHT31D(BusIO(chip, clock))
+    assert sensor.serial_number == 0xCAFE0123
+    assert sensor.temperature == pytest.approx(-12.3, abs=0.01)
+    assert sensor.relative_humidity == pytest.approx(81.5, abs=0.01)
+    assert sensor.heater is False
+    sensor.heater = True
+    assert sensor.heater is True

@@ -14,12 +14,15 @@ from typing import Any
 from .anemometer import Anemometer
 from .base import Part, Source
 from .bh1750 import BH1750
+from .lis3dh import LIS3DH
+from .ltr390 import LTR390
 from .pms5003 import PMS5003
 from .replay import Replay
 from .scd4x import SCD4x
 from .scd30 import SCD30
 from .sds011 import SDS011
 from .sen5x import SEN66, SEN5x
+from .sht3x import SHT3x
 from .sht4x import SHT4x
 from .sps30 import SPS30
 from .sps30_uart import SPS30UART
@@ -94,6 +97,32 @@ _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry(
+        "lis3dh",
+        "i2c",
+        tuple(f"acceleration_{axis}{most}" for most in ("", "_max") for axis in "xyz"),
+        lambda sources, settings: LIS3DH(
+            *(sources.get(f"acceleration_{axis}") or sources.get(f"acceleration_{axis}_max", _zero) for axis in "xyz"),
+            **_only(settings, "address"),
+        ),
+    ),
+    Entry(
+        "ltr390",
+        "i2c",
+        ("uv_index", "illuminance"),
+        lambda sources, settings: LTR390(
+            _part_of(sources.get("uv_index", _zero), 100 / settings.get("window_factor", 100)),
+            _part_of(sources.get("illuminance", _zero), 100 / settings.get("window_factor", 100)),
+        ),
+    ),
+    Entry(
+        "sht3x",
+        "i2c",
+        ("temperature", "humidity"),
+        lambda sources, settings: SHT3x(
+            sources.get("temperature", _zero), sources.get("humidity", _zero), **_only(settings, "address")
+        ),
+    ),
     Entry("scd30", "i2c", ("co2", "temperature", "humidity"), _air(SCD30)),
     Entry("scd4x", "i2c", ("co2", "temperature", "humidity"), _air(SCD4x)),
     Entry("sen5x", "i2c", (*_DUST, "humidity", "temperature", "voc_index", "nox_index"), _sen5x),
