@@ -139,7 +139,7 @@ def against_exact(meter: Listener) -> dict[str, float]:
     names = [kind for kind, signals in kinds.items() for _ in signals]
     signals = [signal for of_kind in kinds.values() for signal in of_kind]
     exact = [level(s, RATE) for s in signals]
-    # Half a second is discarded; then whole periods. Dithered, because a meter takes digital silence for a missing chip.
+    # Half a second is discarded; then whole periods. Dithered: the meter takes digital silence for a missing chip.
     heard = meter.levels([dithered(np.concatenate([s[-RATE // 2 :], s, s])) for s in signals])
     found = {"": [_value(h.laeq) for h in heard]}
     others = sound_peers.levels([np.concatenate([s, s]) for s in signals])
