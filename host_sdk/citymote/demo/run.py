@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from citymote import registry
 from citymote.broker import Broker
+from citymote.capture import CaptureWriter
 from citymote.collect import Collector
 from citymote.errors import BrokerError, UsageError
 from citymote.keys import KeyFile, Opener
@@ -107,10 +108,11 @@ class Progress:
 class _Collecting:
     """A collector in a thread of its own, from the first node's boot to the last frame's commit."""
 
-    def __init__(self, url: str, keys: KeyFile, store: Store, topic: str = "citymote/+/frames") -> None:
+    def __init__(self, url: str, keys: KeyFile, store: Store, capture: CaptureWriter) -> None:
         self.problems: list[str] = []
-        self.subscriber = Subscriber(url, topic, f"citymote-demo-{time.time_ns():x}", log=self.problems.append)
-        self.collector = Collector(self.subscriber, store, Opener(keys), on_problem=self.problems.append)
+        name = f"citymote-demo-{time.time_ns():x}"  # never the name of a collector in service
+        self.subscriber = Subscriber(url, client_id=name, log=self.problems.append)
+        self.collector = Collector(self.subscriber, store, Opener(keys), False, capture, self.problems.append)
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="citymote-collector", daemon=True)
 
@@ -147,7 +149,9 @@ class _Collecting:
 
 
 def run(options: Options, progress: Callable[[Progress], None] | None = None) -> Outcome:
-    """Tell the whole story; the folder `options.out` then holds the store, the key file, the nodes and the page."""
+    """Tell the whole story. The folder `options.out` then holds the store, a capture of the sealed frames as they came
+    (`day.cmcap`), the key file that opens them, the nodes with their flash, and the page.
+    """
     begun = time.monotonic()
     data = _data(options)
     if options.broker:
@@ -162,8 +166,11 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
         broker.start()
     url = options.broker or (broker.url if broker else "")
     try:
-        with open_store(f"parquet:{place}" if options.parquet else place) as store:
-            collecting = _Collecting(url, keys, store)
+        with (
+            open_store(f"parquet:{place}" if options.parquet else place) as store,
+            CaptureWriter(folder / "day.cmcap") as capture,
+        ):
+            collecting = _Collecting(url, keys, store, capture)
             collecting.start()
             try:
                 results = _nodes(line, folder, url, keys, collecting, progress)
