@@ -25,6 +25,7 @@ class Case:
     check: str
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     step: int = 1
+    steps: Mapping[str, int] = field(default_factory=dict[str, int])
     ident: str = ""
     unplugged_says: tuple[int | type[OSError], ...] = (OSError,)
     """What a driver says whose chip is not there: Fault codes, or OSError."""
@@ -32,6 +33,10 @@ class Case:
     """Quantities are size classes: each at most the next."""
     same: int = 0
     """The last so many quantities are other statistics of the first so many, and have their values here."""
+
+    def grid(self, name: str) -> int:
+        """The chip's own resolution of a quantity, in the registry's integers."""
+        return self.steps.get(name, self.step)
 
     @property
     def name(self) -> str:
@@ -48,7 +53,7 @@ class Case:
         return part(self.driver, {name: constant(name, value) for name, value in values.items()}, self.settings)
 
     def middle(self) -> dict[str, int]:
-        return {name: (low + 2 * high) // 3 // self.step * self.step for name, (low, high) in self.ranges.items()}
+        return {n: (low + 2 * high) // 3 // self.grid(n) * self.grid(n) for n, (low, high) in self.ranges.items()}
 
 
 def number(name: str) -> int:
@@ -76,6 +81,19 @@ _REPLAYED = {
 }
 
 CASES = (
+    Case("s8", {"co2": (1, 10000)}, "crc", unplugged_says=(8,)),
+    Case("s8", {"co2": (1, 10000)}, "crc", {"abc_period": 0}, ident="s8-abc_period", unplugged_says=(8,)),
+    Case(
+        "ina219", {"supply_voltage": (0, 32000), "supply_current": (-3199, 3199)}, "none", steps={"supply_voltage": 4}
+    ),
+    Case(
+        "ina219",
+        {"battery_voltage": (0, 32000), "supply_current": (-5000, 5000)},
+        "none",
+        {"battery": True, "shunt_resistance": 10, "shunt_range": 80, "address": 0x45},
+        ident="ina219-battery",
+        steps={"battery_voltage": 4},
+    ),
     Case("sht3x", {"temperature": (-400, 1250), "humidity": (0, 1000)}, "crc"),
     Case("ltr390", {"uv_index": (0, 200)}, "none"),
     Case(

@@ -100,7 +100,7 @@ def test_values_come_back_at_the_registrys_resolution(case: Case) -> None:
     @given(st.data())
     def check(data: st.DataObject) -> None:
         values = {
-            name: data.draw(st.integers(low // case.step, high // case.step)) * case.step
+            name: data.draw(st.integers(low // case.grid(name), high // case.grid(name))) * case.grid(name)
             for name, (low, high) in case.ranges.items()
         }
         names = list(values)
@@ -115,7 +115,7 @@ def test_values_come_back_at_the_registrys_resolution(case: Case) -> None:
 @by_name
 def test_the_ends_of_the_range_come_back(case: Case) -> None:
     for end in (0, 1):
-        values = {name: ends[end] // case.step * case.step for name, ends in case.ranges.items()}
+        values = {name: ends[end] // case.grid(name) * case.grid(name) for name, ends in case.ranges.items()}
         assert world(case, dict(values)).reading() == [(number(n), v, 0) for n, v in values.items()]
 
 

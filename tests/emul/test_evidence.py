@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from tests.emul.wires import World
 
-from citymote.testing.emul import replay, sds011, sensirion, sps30_uart
+from citymote.testing.emul import replay, s8, sds011, sensirion, sps30_uart
 from citymote.testing.emul.anemometer import Anemometer
 from citymote.testing.emul.base import I2CChip, PulseInput, Source, UARTChip
 from citymote.testing.emul.bh1750 import BH1750
+from citymote.testing.emul.ina219 import INA219
 from citymote.testing.emul.lis3dh import LIS3DH
 from citymote.testing.emul.ltr390 import LTR390
 from citymote.testing.emul.pms5003 import PMS5003, frame
@@ -368,3 +369,35 @@ def test_lis3dh_output_registers(milli_g: int, registers: int) -> None:
     chip.write(0, b"\x23\x88")
     chip.write(20, b"\xa8")
     assert int.from_bytes(chip.read(20, 2), "little") == registers
+
+
+def test_s8_examples_of_the_modbus_description() -> None:
+    """ "Modbus on Senseair S8", appendix A: FE 04 00 03 00 01 D5 C5 is answered with FE 04 02 01 90 AC D8 at 400 ppm;
+    status and CO2 in one, FE 04 00 00 00 04 E5 C6, with FE 04 08 00 00 00 00 00 00 01 90 16 E6.
+    """
+    chip = s8.S8(always(400.0))
+    for question, reply in (
+        ("fe0400030001d5c5", "fe04020190acd8"),
+        ("fe0400000004e5c6", "fe0408000000000000019016e6"),
+    ):
+        chip.receive(0, bytes.fromhex(question))
+        assert chip.transmit(100) == bytes.fromhex(reply)
+    request = importlib.import_module("node.drivers.s8").request
+    assert request(4, 0, 4) == bytes.fromhex("fe0400000004e5c6")
+    assert request(4, 3, 1) == bytes.fromhex("fe0400030001d5c5")
+
+
+def test_ina219_example_of_the_datasheet() -> None:
+    """SBOS448G, 8.5 and table 8: 12 V and 10 A over 2 milliohm: shunt register 2000 (07D0), bus 11.98 V as 2995 (5D98
+    with its flags masked), calibration 5000 (hexadecimal) makes the current register 10000 and power 5990.
+    """
+    chip = INA219(always(11.98), always(10_000.0), shunt_resistance=2)
+    chip.write(0, b"\x05\x50\x00")
+    expected = {1: 0x07D0, 2: 0x5D98, 4: 0x2710}
+    for register, value in expected.items():
+        chip.write(10, bytes([register]))
+        assert int.from_bytes(chip.read(10, 2), "big") & ~7 == value & ~7, f"register {register}"
+    chip.write(10, b"\x03")
+    assert int.from_bytes(chip.read(10, 2), "big") == 5990
+    readings = World(driver("ina219"), chip, {"shunt_resistance": 2}).reading()
+    assert readings == [(98, 11980, 0), (99, 10000, 0)]

@@ -13,6 +13,7 @@ from tests.emul.wires import Clock
 
 from citymote.testing.emul.base import Source
 from citymote.testing.emul.bh1750 import BH1750
+from citymote.testing.emul.ina219 import INA219
 from citymote.testing.emul.lis3dh import LIS3DH
 from citymote.testing.emul.ltr390 import LTR390
 from citymote.testing.emul.pms5003 import PMS5003
@@ -198,3 +199,12 @@ def test_adafruits_driver_reads_the_sht3x(monkeypatch: pytest.MonkeyPatch) -> No
     assert sensor.heater is False
     sensor.heater = True
     assert sensor.heater is True
+
+
+def test_adafruits_driver_reads_the_ina219(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, chip = Clock(), INA219(always(12.0), always(345.6))
+    sensor = circuitpython("adafruit_ina219", clock, monkeypatch).INA219(BusIO(chip, clock))
+    clock.now += 100
+    assert sensor.bus_voltage == pytest.approx(12.0, abs=0.005)
+    assert sensor.current == pytest.approx(345.6, abs=0.5)
+    assert sensor.shunt_voltage == pytest.approx(0.03456, abs=1e-4)

@@ -14,10 +14,12 @@ from typing import Any
 from .anemometer import Anemometer
 from .base import Part, Source
 from .bh1750 import BH1750
+from .ina219 import INA219
 from .lis3dh import LIS3DH
 from .ltr390 import LTR390
 from .pms5003 import PMS5003
 from .replay import Replay
+from .s8 import S8
 from .scd4x import SCD4x
 from .scd30 import SCD30
 from .sds011 import SDS011
@@ -97,6 +99,17 @@ _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry(
+        "ina219",
+        "i2c",
+        ("supply_voltage", "battery_voltage", "supply_current"),
+        lambda sources, settings: INA219(
+            sources.get("battery_voltage") or sources.get("supply_voltage", _zero),
+            sources.get("supply_current", _zero),
+            **_only(settings, "address", "shunt_resistance"),
+        ),
+    ),
+    Entry("s8", "uart", ("co2",), lambda sources, settings: S8(sources.get("co2", _zero))),
     Entry(
         "lis3dh",
         "i2c",
