@@ -11,7 +11,7 @@ from .drivers.fault import NO_ANSWER, STUCK_BUS, WARMING_UP, Fault
 from .journal import DETAIL, WARNING, reason
 
 ETIMEDOUT = 110
-_STEPS = 16  # calls of start() or stop() after which a driver does not come to an end
+_STEPS = 32  # calls of start() or stop() after which a driver does not come to an end
 _SHORT = 1000  # ms; a chip that answers within can be asked again before the interval ends
 _TRIES = 3
 _MARGIN = 150  # ms between the end of a reading and the instant that dates it
