@@ -20,7 +20,7 @@ def describe(node, model):
     descriptor = Descriptor(
         model=model, firmware=FIRMWARE, runtime=runtime(), sensors=sensors, batch_columns=node.sampler.columns
     )
-    descriptor.node = node.identity.node_id
+    descriptor.node = node.name
     if node.clock.known:
         descriptor.time = node.clock.now()
         descriptor.clock = node.clock.state

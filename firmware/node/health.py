@@ -42,7 +42,7 @@ class Health:
             free,
             low,
             uptime,
-            node.identity.boots,
+            node.boots,
             self.cause,
             store.pending,
             store.discarded[0] + store.damaged,
@@ -77,7 +77,7 @@ class Health:
             time, state = self._hal.uptime_ms() // 1000, 0
 
         def make(epoch, seq):
-            return encode_status(node.identity.node_id, epoch, seq, time, state, self.columns, values)
+            return encode_status(node.name, epoch, seq, time, state, self.columns, values)
 
         node.store.put(make)
         self._due = self._hal.uptime_ms() // 1000 + self._interval

@@ -20,7 +20,6 @@ What is found at start, and what is done (SPEC 5.3, table 1):
 import os
 
 from citymote_protocol import sealing
-from citymote_protocol.p256 import CurveError, run
 
 from . import files
 
@@ -104,6 +103,8 @@ class Identity:
 
 
 def _draw_steps(crypto):
+    from citymote_protocol.p256 import CurveError
+
     try:
         private, public = yield from crypto.key_pair_steps()
         secret = crypto.random(16)
@@ -166,4 +167,6 @@ def open_steps(directory, crypto):
 
 def open_identity(directory, crypto):
     """`open_steps` in one go."""
+    from citymote_protocol.p256 import run
+
     return run(open_steps(directory, crypto))

@@ -9,7 +9,7 @@ seal sends nothing, and says so.
 import asyncio
 from binascii import a2b_base64, unhexlify
 
-from .journal import ERROR, INFO, WARNING, reason
+from .journal import INFO, WARNING, reason
 from .links.mqtt import Client
 
 WINDOW = 4  # frames under way: enough to fill a round trip, few to send again
@@ -242,14 +242,3 @@ class Telemetry:
         if self._tokens >= 60000:
             return 0
         return (60000 - self._tokens) // rate + 1
-
-
-class Unsealable:
-    """Stands for a sealer that could not be made: nothing is sent bare in its place."""
-
-    def __init__(self, log, why):
-        self._why = why
-        log(ERROR, "frames cannot be sealed: " + why)
-
-    def __call__(self, frame):
-        raise LinkError(3, "frames cannot be sealed: " + self._why)

@@ -10,7 +10,7 @@ Everything else here is built from them and may be overridden by something faste
 does (package `cryptography`), the node (`node.crypto`) does not need to. Providers hold no keys.
 """
 
-from . import aesccm, hkdf, p256
+from . import aesccm, hkdf
 
 
 class Crypto:
@@ -32,12 +32,18 @@ class Crypto:
 
     def key_pair_steps(self):
         """Generator; returns (32-byte private key, compressed public key)."""
+        from . import p256
+
         return p256.key_pair_steps(self.random)
 
     def public_steps(self, private):
         """Generator; returns the compressed public key."""
+        from . import p256
+
         return p256.public_steps(private, self.random)
 
     def ecdh_steps(self, private, public):
         """Generator; returns the 32-byte secret of a long-term private key and a peer's public key."""
+        from . import p256
+
         return p256.ecdh_steps(private, public, self.random)

@@ -7,7 +7,7 @@ The derivation is RFC 9053's ECDH-SS + HKDF-256 with its COSE_KDF_Context. Repla
 what it has by (node, store epoch, sequence). Keys, files and caches are the caller's.
 """
 
-from . import aesccm, cbor, cose, p256
+from . import aesccm, cbor, cose
 from .cose import SealError
 from .errors import ARGUMENT, TOO_LARGE, EncodeError, FrameError
 from .limits import MAX_FRAME
@@ -36,7 +36,9 @@ _ECDH_SS_HKDF_256 = b"\xa1\x01\x38\x1a"  # {1: -27}
 
 def node_id(sha256, public):
     """The name of a node: the first 6 bytes of SHA-256 of its compressed public key."""
-    return sha256(p256.compress(public)).digest()[:NODE_ID_SIZE]
+    from .p256 import compress  # here, and below: a node that has its keys needs the curve no more
+
+    return sha256(compress(public)).digest()[:NODE_ID_SIZE]
 
 
 def kdf_context(node, collector_hash, for_iv):
@@ -106,7 +108,9 @@ class Sealer:
         self._derive()
 
     def _derive(self):
-        hashed = self._crypto.sha256(p256.compress(self._collector)).digest()
+        from .p256 import compress
+
+        hashed = self._crypto.sha256(compress(self._collector)).digest()
         key, self._base_iv = derive(self._crypto, self._secret, self.boot_id, self._node, hashed)
         self._block = self._crypto.aes_block(key)
 
@@ -119,7 +123,9 @@ class Sealer:
     def seal(self, frame):
         """The envelope around a frame. Every call takes a new Partial IV, also for a frame sealed before."""
         if self._block is None:
-            p256.run(self.prepare())
+            from .p256 import run
+
+            run(self.prepare())
         size = len(frame)
         if not 0 < size <= MAX_FRAME:
             raise EncodeError(TOO_LARGE, "%d bytes are not in 1..%d" % (size, MAX_FRAME))

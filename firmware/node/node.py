@@ -1,0 +1,139 @@
+"""The running node: what its tasks share, and the small tasks that belong to no part alone.
+
+The parts (sampler, store, telemetry, health) know nothing of each other; here a row goes from one to the next, the clock's news
+reach the store, and what the end of a virtual node's run means is decided. `startup` makes the parts, `app` makes this.
+"""
+
+import asyncio
+
+from .clock import NETWORK, Clock
+from .journal import INFO, WARNING, reason
+from .supervisor import Supervisor
+
+CONFIG = "/config"
+_FIRST_TIME = 20000  # ms that the first row waits for the time to become known
+_ASK_AGAIN = 5000  # ms to the second question for the time; doubled up to ten minutes
+_ASK_LONGEST = 600000
+_RELEASE = 900000  # ms of connection after which undated rows are sent as they are
+_FEED = 60000
+_WATCHDOG = 300000
+
+
+class Node:
+    """A node that runs. `run()` returns only on a virtual node, when its run has an end."""
+
+    def __init__(self, hal, log, settings, name, boots):
+        self.hal = hal
+        self.log = log
+        self.settings = settings
+        self.name = name  # the six bytes of the node id
+        self.boots = boots
+        self.supervisor = Supervisor(hal, log)
+        self.clock = Clock(hal.uptime_ms, CONFIG + "/clock", settings["time_earliest"])
+        self.clock.restore(hal.rtc())
+        self.clock.changed = self._clock_changed
+        self.asked = asyncio.Event()  # the network has been asked for the time once
+        self.sensors = self.store = self.sampler = self.telemetry = self.health = None
+
+    def keep(self, time, state, values, quality):
+        # A row has been made: it is safe when this returns.
+        try:
+            self.store.append(time, state, values, quality)
+        except OSError as e:
+            self.supervisor.failed("store", e)
+            return
+        self.clock.note()
+        self.supervisor.alive("sampling")
+        self.health.tick()
+
+    def _clock_changed(self):
+        if self.store:
+            self.store.date(self.clock.shift, self.clock.state)
+
+    async def _tell_time(self):
+        # Ask until somebody knows, then now and then.
+        wait = _ASK_AGAIN
+        while self.settings["time_source"] == "network":
+            try:
+                seconds = await self.hal.network_time()
+                error = self.clock.set(seconds * 1000, NETWORK)
+                self.hal.rtc(self.clock.now())
+                self.log(INFO, "time from the network, %d ms off" % error)
+                wait = _ASK_AGAIN
+                pause = self.settings["time_interval"] * 1000
+            except (OSError, ValueError) as e:
+                self.log(WARNING, "no time from the network: " + reason(e))
+                pause = wait
+                wait = min(wait * 2, _ASK_LONGEST)
+            self.asked.set()
+            await asyncio.sleep_ms(pause)
+
+    async def _release(self):
+        # A link without a time: what waits for a date is sent as it is, in the end.
+        while not self.clock.known:
+            await asyncio.sleep_ms(_FEED)
+            since = self.telemetry.connected_at
+            if self.telemetry.connected and self.hal.uptime_ms() - since >= _RELEASE:
+                self.store.release()
+                self.telemetry.wake()
+                return
+
+    async def _first_time(self):
+        if self.settings["time_source"] == "network" and not self.clock.known:
+            try:
+                await asyncio.wait_for_ms(self.asked.wait(), _FIRST_TIME)
+            except asyncio.TimeoutError:
+                pass
+
+    async def start(self, seal):
+        """Start everything in order. `seal` turns a frame into what is published, None leaves frames bare."""
+        from . import startup
+
+        keep = self.supervisor.start
+        startup.fit(self)
+        keep("time", self._tell_time)
+        for sensor in self.sensors:
+            if hasattr(sensor.driver, "run"):
+                keep(sensor.name, sensor.driver.run)
+        await self._first_time()
+        startup.open_store(self)
+        self.sampler.warm_up()
+        startup.open_link(self, seal)
+        startup.describe(self)
+
+    async def run(self):
+        """Sample and send; ends only where the settings name an end."""
+        keep = self.supervisor.start
+        keep("link", self.telemetry.run)
+        keep("release", self._release)
+        self.supervisor.promise("sampling", 3 * self.settings["interval"] * 1000 + _WATCHDOG)
+        keep("watchdog", lambda: self.supervisor.feed(_FEED, _WATCHDOG))
+        until = self.settings["until"]
+        await keep("sampling", lambda: self.sampler.run(until))
+        await self._drain()
+
+    async def _drain(self):
+        # Only the run of a virtual node ends: what is left goes out, within bounds.
+        self.store.flush()
+        end = self.hal.uptime_ms() + self.settings["drain"] * 1000
+        while self.store.pending and self.settings["broker_host"] and self.hal.uptime_ms() < end:
+            await asyncio.sleep_ms(1000)
+
+    def report(self):
+        """What a run came to, for whoever started it."""
+        store = self.store
+        return {
+            "node": self.name.hex(),
+            "reason": "pending" if store.pending else "done",
+            "epoch": store.epoch,
+            "frames": store.frames,
+            "rows": store.rows,
+            "readings": store.readings,
+            "sent": self.telemetry.sent,
+            "sent_bytes": self.telemetry.bytes,
+            "acked": self.telemetry.acked,
+            "pending": store.pending,
+            "discarded_frames": store.discarded[0],
+            "discarded_rows": store.discarded[1],
+            "damaged": store.damaged,
+        }
