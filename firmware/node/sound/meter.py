@@ -23,7 +23,7 @@ _WARMING_UP = const(10)
 _SATURATED = const(16)
 _CODES = b"\x0a\x08\x0f\x0e\x03\x08"  # quality codes of signal.OK ... signal.NO_CLOCK, when nothing else was heard
 _CHUNK_MS = const(20)  # of sound a read; also what the loop hands back to others in between
-_QUEUE = const(100)  # ms of sound that the I2S driver keeps while nobody reads
+_QUEUE = const(8192)  # words that the I2S driver keeps while nobody reads (ibuf in hal/esp32.py)
 _PATIENCE = const(2000)  # ms without a word until the clock counts as missing
 _SLICE = const(3600000)
 
@@ -155,6 +155,7 @@ class Meter:
                 self._close()
 
     def _close(self):
+        self._known = None
         if self._stream is not None:
             self._stream.deinit()
             self._stream = None
@@ -199,7 +200,7 @@ class Meter:
         # What the clock says should have come, less what came, less what may still wait in the driver's queue.
         elapsed = self._port.now() - self._clock_zero
         behind = elapsed * (self._rate // 1000) - self._heard
-        if behind > _QUEUE * (self._rate // 1000):
+        if behind > _QUEUE:
             engine.lose(behind)
             self._heard += behind
         if elapsed > 600000:
@@ -220,7 +221,10 @@ class Meter:
         begin = self._known
         while begin < now:
             end = min(now, begin + _SLICE)
-            levels = self._stream.between(begin, end)
+            try:
+                levels = self._stream.between(begin, end)
+            except OSError:
+                levels = None
             if levels is None:
                 interval.miss(end - begin, signal.SILENT)
             elif interval.blocks + (end - begin) // 5 <= LONGEST:
