@@ -21,8 +21,10 @@ def measure() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         outcome = run(Options(data=data_file(SDOT), out=Path(folder) / "demo"))
     for line in outcome.notes[:5]:
-        note(line)
+        note(line.partition("\n")[0])
     figures = outcome.figures
+    if not figures.readings_stored:
+        raise AssertionError("the demo stored nothing")
     return {
         f"demo.sdot.{name}": float(getattr(figures, name))
         for name in ("seconds", "nodes", "readings_stored", "lost", "duplicates", "mismatches", "bytes_per_reading")
