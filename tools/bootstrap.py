@@ -28,7 +28,7 @@ BUILD = TOP / "build"
 STUBS = BUILD / "stubs"
 STAMP = VENV / ".citymote-stamp"
 STUB_PACKAGES = ("micropython-esp32-stubs>=1.26,<1.30",)
-# Taken without their dependencies: CircuitPython's drivers ask for a whole hardware layer that our emulated buses replace,
+# Taken without dependencies: CircuitPython's drivers ask for a whole hardware layer that our emulated buses replace,
 # and the makers' pins contradict one another although the drivers run together.
 BARE_PEERS = (
     *(
