@@ -315,3 +315,79 @@ def test_a_bus_that_fails_while_nothing_is_rendered_is_absent_and_comes_back(tmp
     assert values[0] == [600, 0]
     assert values[1] == values[2] == [None, NO_ANSWER]
     assert values[4] == [600, 0]
+
+
+C3 = """
+# One CPU: whoever computes holds it. Costs are a C3's at 160 MHz, estimated from counted instructions (docs/sound.md).
+from node.sound.meter import Meter, Port
+cpu = asyncio.Lock()
+lost = [0]
+class Stream:
+    # As hal/esp32.py: what is there is returned at once, else others may run. 8192 words wait in the driver's queue.
+    def __init__(self):
+        self.taken = hal.uptime_ms() * 48
+        self.mine = False
+    def there(self):
+        over = hal.uptime_ms() * 48 - self.taken - 8192
+        if over > 0:
+            self.taken += over
+            lost[0] += over
+        return hal.uptime_ms() * 48 - self.taken
+    async def readinto(self, buf):
+        if self.mine:
+            await asyncio.sleep_ms(3)  # 960 samples of 223 instructions, and the code around them
+        words = len(buf) // 4
+        if self.there() < words:
+            if self.mine:
+                cpu.release()
+            while self.there() < words:
+                await asyncio.sleep_ms(max(1, (words - self.there()) // 48))
+            await cpu.acquire()
+            self.mine = True
+        self.there()
+        self.taken += words
+        for k in range(0, len(buf), 4):
+            buf[k + 2] = k * 7 & 255
+            buf[k + 3] = (k >> 3) & 1
+        return len(buf)
+    def deinit(self):
+        pass
+class Hal:
+    uptime_ms = staticmethod(hal.uptime_ms)
+    def i2s(self, name, rate):
+        return Stream()
+async def hog(every, ms):
+    while True:
+        await asyncio.sleep_ms(every)
+        async with cpu:
+            await asyncio.sleep_ms(ms)
+async def arithmetic(total):
+    while total > 0:
+        async with cpu:
+            await asyncio.sleep_ms({slice})
+        total -= {slice}
+        await asyncio.sleep_ms(0)
+meter = Meter(Port(Hal(), "i2s0"))
+tasks = [asyncio.create_task(t) for t in (meter.run(), hog(1000, 60), hog(250, 12))]  # sound; collections; a radio
+await asyncio.sleep_ms(3000)
+began = hal.uptime_ms()
+await arithmetic(1800)  # a protected session: four multiplications on the curve
+say(hal.uptime_ms() - began)
+await asyncio.sleep_ms(3000)
+meter.read()
+say(meter.last_lost, lost[0])
+for task in tasks:
+    task.cancel()
+"""
+
+
+def test_a_c3_that_is_busy_with_a_session_a_radio_and_collections_loses_no_sample(tmp_path: Path) -> None:
+    took, (counted, lost) = run(scripted(tmp_path, C3.format(slice=20)))
+    assert took < 3000, "the arithmetic gets on, too"
+    assert (counted, lost) == (0, 0)
+
+
+def test_arithmetic_that_does_not_yield_loses_samples_and_they_are_counted(tmp_path: Path) -> None:
+    _, (counted, lost) = run(scripted(tmp_path, C3.format(slice=450)))
+    assert lost > 10_000
+    assert counted == pytest.approx(lost, abs=8192)
