@@ -67,7 +67,7 @@ class _Start:
     count: Any
     interval: Any
     deviations: Any  # where the list of deviations from the interval begins, -1 where there is none
-    list: Any
+    kind: Any
     lists: list[tuple[wire.Column, ...]]
 
 
@@ -88,8 +88,9 @@ def scan(frames: list[bytes], nodes: list[str | None], sealed: list[bool]) -> tu
         lanes.check(sizes <= wire.MAX_FRAME)
         named = np.array([-1 if node is None else int(node, 16) for node in nodes], np.int64)
         head = _read_start(lanes, named, heads.sealed)
-        shape = np.where(lanes.ok, head.list << 8 | head.count, -1)
-        for key in np.unique(shape).tolist():
+        shape = np.where(lanes.ok, head.kind << 8 | head.count, -1)
+        keys: list[int] = np.unique(shape).tolist()
+        for key in keys:
             chosen = np.flatnonzero(shape == key)
             if key < 0 or len(chosen) < FEW:
                 continue

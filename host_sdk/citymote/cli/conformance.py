@@ -1,0 +1,78 @@
+"""`citymote conformance`: hold frames or a decoder, ours or anyone's, to the specification."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from citymote.cli.common import JsonOption, KeysOption, guarded, say
+
+if TYPE_CHECKING:
+    from citymote.conformance.report import Report
+
+JunitOption = Annotated[Path | None, typer.Option("--junit", help="Also write JUnit XML to this file.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb's group."""
+    group = typer.Typer(help="Hold frames or a decoder to the specification.", no_args_is_help=True)
+    group.command("frames")(guarded(frames))
+    group.command("decoder")(guarded(decoder))
+    app.add_typer(group, name="conformance")
+
+
+def frames(
+    files: Annotated[
+        list[Path], typer.Argument(help="Captures, CBOR sequences, hexadecimal text.", show_default=False)
+    ],
+    keys: KeysOption = None,
+    node: Annotated[str | None, typer.Option("--node", help="Node id of frames that do not name one.")] = None,
+    junit: JunitOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Hold what a node has sent to the specification: forms, identities, nonces, ranges.
+
+    Example: citymote conformance frames node.cmcap --junit report.xml
+    """
+    from citymote.conformance.frames import FramesCheck
+
+    check = FramesCheck(keys, node)
+    for path in files:
+        check.check(path)
+    check.report.subject = ", ".join(str(path) for path in files)
+    return _tell(check.report, junit, as_json)
+
+
+def decoder(
+    command: Annotated[str, typer.Argument(help="The decoder's command line, in quotes.", show_default=False)],
+    any_code: Annotated[
+        bool, typer.Option("--any-code", help="A refusal counts, whatever error code it names.")
+    ] = False,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds that an answer may take.")] = 10.0,
+    junit: JunitOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Run somebody's decoder against the golden vectors.
+
+    The command reads one frame a line from standard input, in hexadecimal digits, and answers each with one line of
+    JSON: the frame in the plain form of SPEC 7.6, or {"error": "<code of SPEC 8>"}.
+
+    Example: citymote conformance decoder "node my-decoder.js"
+    """
+    from citymote.conformance.decoder import check_decoder
+
+    return _tell(check_decoder(command, any_code, timeout), junit, as_json)
+
+
+def _tell(report: "Report", junit: Path | None, as_json: bool) -> int:
+    from citymote.errors import UsageError
+
+    if junit is not None:
+        try:
+            junit.write_text(report.junit(), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"cannot write {junit}", error.strerror or str(error)) from error
+    print(report.json() if as_json else report.text())
+    if not report.passed and not as_json:
+        say(f"citymote: {report.subject} does not conform; the clauses are those of protocol/SPEC.md")
+    return 0 if report.passed else 1
