@@ -44,7 +44,6 @@ class Sensor:
         self.errors = 0
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
-        self._round = 0
 
     @property
     def columns(self):
@@ -72,7 +71,6 @@ class Sensor:
     async def measure(self, begin=False):
         """One reading, with what follows from its failure; `begin`: the first, which only shows what the chip is like."""
         self.busy = True
-        this = self._round
         code = None
         try:
             for left in range(_TRIES, 0, -1):
@@ -86,7 +84,7 @@ class Sensor:
                         break
         finally:
             self.busy = False
-        if not begin and this == self._round:
+        if not begin:
             self._add(readings, code)
         return readings is not None
 
@@ -105,6 +103,8 @@ class Sensor:
 
     def _add(self, readings, code):
         for source, gather, _ in self.gather:
+            if self.reads == 1:
+                gather.clear()  # a reading that came too late for its row gives way to this row's own
             found = None
             for reading in readings or ():
                 if reading[0] == source:
@@ -173,9 +173,11 @@ class Sensor:
         self.begin()
 
     def results(self):
-        """What the interval came to: (column, integer or None, quality) each; a new interval begins."""
+        """What the interval came to: (column, integer or None, quality) each; a new interval begins.
+
+        A reading under way that ends after this instant belongs to the next row, if that has no other.
+        """
         missing = WARMING_UP if self.busy else NO_ANSWER
-        self._round += 1  # a reading that comes after its instant belongs to no row
         out = []
         for _, gather, column in self.gather:
             value, code = gather.result(missing)
