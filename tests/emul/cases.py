@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.emul.wires import INTERVAL
+
 from citymote import registry
 from citymote.testing.emul.base import Part, Source
 from citymote.testing.emul.catalogue import part
@@ -29,6 +31,8 @@ class Case:
     ident: str = ""
     unplugged_says: tuple[int | type[OSError], ...] = (OSError,)
     """What a driver says whose chip is not there: Fault codes, or OSError."""
+    hourly: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Quantities that are summed up over an interval, and the source of their rate an hour."""
     nested: bool = False
     """Quantities are size classes: each at most the next."""
     same: int = 0
@@ -50,10 +54,19 @@ class Case:
 
     def part(self, values: Mapping[str, int | None]) -> Part:
         """The chip, measuring constant values given as registry integers."""
-        return part(self.driver, {name: constant(name, value) for name, value in values.items()}, self.settings)
+        sources = {name: constant(name, value) for name, value in values.items() if name not in self.hourly}
+        for name, source in self.hourly.items():
+            value = values[name]
+            hourly = None if value is None else in_units(name, value) * 3_600_000 / INTERVAL
+            sources[source] = always(hourly)
+        return part(self.driver, sources, self.settings)
 
     def middle(self) -> dict[str, int]:
         return {n: (low + 2 * high) // 3 // self.grid(n) * self.grid(n) for n, (low, high) in self.ranges.items()}
+
+
+def always(value: float | None) -> Source:
+    return lambda now: value
 
 
 def number(name: str) -> int:
@@ -81,6 +94,8 @@ _REPLAYED = {
 }
 
 CASES = (
+    Case("rain_gauge", {"rain": (0, 400)}, "none", {"bucket": 100}, unplugged_says=(0,), hourly={"rain": "rain_rate"}),
+    Case("motion", {"visitors": (0, 200)}, "none", unplugged_says=(0,), hourly={"visitors": "visitors"}),
     Case("s8", {"co2": (1, 10000)}, "crc", unplugged_says=(8,)),
     Case("s8", {"co2": (1, 10000)}, "crc", {"abc_period": 0}, ident="s8-abc_period", unplugged_says=(8,)),
     Case(

@@ -124,7 +124,8 @@ def test_ten_readings_follow_each_other(case: Case) -> None:
     table = world(case)
     first = table.reading()
     for _ in range(9):
-        table.clock.now += 120_000
+        if not case.hourly:  # what accumulates goes on without a gap
+            table.clock.now += 120_000
         assert table.reading() == first
 
 
@@ -225,7 +226,7 @@ def test_a_wire_pulled_between_start_and_read_gives_no_made_up_value(case: Case)
         readings = list(table.driver.read())
     except (OSError, fault_type()):
         return
-    if case.driver == "anemometer":
+    if case.cls().BUS == "counter":
         assert readings[0][2] == 11 or readings[0][1] == 0  # a cut wire counts no further: see its docstring
         return
     # UART and BH1750 drivers hold the whole answer since start(); it was measured after the question
@@ -241,11 +242,11 @@ def test_a_chip_pulled_and_plugged_again_comes_back(case: Case) -> None:
         said(table)
         table.clock.now += 10_000
     chip = case.part(dict(case.middle()))
-    chip.power_up()
+    chip.power_up(table.clock.now)
     table.plug(chip)
     results: list[Any] = []
     for _ in range(3):
-        table.clock.now += 10_000
+        table.clock.now += 0 if case.hourly else 10_000
         try:
             results.append(table.reading())
         except (OSError, fault_type()) as wrong:
@@ -264,6 +265,9 @@ def test_a_broken_bus_raises_oserror_and_heals(case: Case) -> None:
         table.reading()
     table.wire.broken = None
     table.clock.now += 10_000
+    if case.hourly:
+        (_, value, _), (_, one, _) = table.reading()[0], expected[0]
+        assert value is not None and one is not None and value > 2 * one, "what fell meanwhile is not lost"
     assert table.reading() == expected
 
 

@@ -18,6 +18,7 @@ from citymote.testing.emul import replay, s8, sds011, sensirion, sps30_uart
 from citymote.testing.emul.anemometer import Anemometer
 from citymote.testing.emul.base import I2CChip, PulseInput, Source, UARTChip
 from citymote.testing.emul.bh1750 import BH1750
+from citymote.testing.emul.contacts import RainGauge
 from citymote.testing.emul.ina219 import INA219
 from citymote.testing.emul.lis3dh import LIS3DH
 from citymote.testing.emul.ltr390 import LTR390
@@ -401,3 +402,14 @@ def test_ina219_example_of_the_datasheet() -> None:
     assert int.from_bytes(chip.read(10, 2), "big") == 5990
     readings = World(driver("ina219"), chip, {"shunt_resistance": 2}).reading()
     assert readings == [(98, 11980, 0), (99, 10000, 0)]
+
+
+def test_the_rain_gauge_as_in_its_data_sheet() -> None:
+    """Argent Data Systems, "Weather sensor assembly p/n 80422": one contact closure for each 0.011 inch (0.2794
+    mm) of rain.
+    """
+    chip = RainGauge(always(27.94), bucket=279)
+    assert chip.count(3_600_000) in (99, 100), "an hour of 27.94 mm/h"
+    table = World(driver("rain_gauge"), RainGauge(always(27.94), bucket=279))
+    total = sum(value or 0 for _ in range(30) for _, value, _ in table.reading())
+    assert total == pytest.approx(279, abs=3), "an hour of readings adds up to what fell, in tenths of a millimetre"

@@ -11,6 +11,9 @@ from typing import Any
 
 from citymote.testing.emul.base import AnalogInput, BusFault, I2CChip, Nak, Part, PulseInput, Timeout, UARTChip
 
+INTERVAL = 120_000
+"""ms from the start of an accumulating driver to its reading."""
+
 Reading = tuple[int, "int | None", int]
 
 
@@ -210,6 +213,8 @@ class World:
 
     def reading(self) -> list[Reading]:
         self.ready()
+        if getattr(self.driver, "ACCUMULATES", False):
+            self.clock.now += INTERVAL
         return list(self.driver.read())
 
     def stop(self) -> None:

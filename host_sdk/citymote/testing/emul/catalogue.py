@@ -2,7 +2,8 @@
 
 `part("sht4x", sources, settings)` makes the chip that the driver of that name, with those settings from a board's
 description, expects at the other end of its wire. Sources are given by quantity name. A quantity that the chip also
-measures but nobody gave a source for is derived, where physics allows no less, or reads zero.
+measures but nobody gave a source for is derived, where physics allows no less, or reads zero. What a driver sums up
+over an interval (rain, visitors) has a rate an hour for its source.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from .anemometer import Anemometer
 from .base import Part, Source
 from .bh1750 import BH1750
+from .contacts import Motion, RainGauge
 from .ina219 import INA219
 from .lis3dh import LIS3DH
 from .ltr390 import LTR390
@@ -99,6 +101,18 @@ _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry(
+        "motion",
+        "counter",
+        ("visitors",),
+        lambda sources, settings: Motion(_part_of(sources.get("visitors", _zero), 100 / settings.get("factor", 100))),
+    ),
+    Entry(
+        "rain_gauge",
+        "counter",
+        ("rain_rate",),
+        lambda sources, settings: RainGauge(sources.get("rain_rate", _zero), **_only(settings, "bucket")),
+    ),
     Entry(
         "ina219",
         "i2c",
