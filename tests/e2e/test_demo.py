@@ -1,0 +1,161 @@
+"""`citymote demo` as a user runs it: the figures, what it leaves in its folder, its words when it cannot."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.e2e.city import FIGURES, Found, Told, bare_frames, demo
+from tests.host.brokers import free_port
+
+from citymote import open_store
+from citymote.broker import Broker
+
+HEADER = "time,where,dust\n"
+MAPPING = '[time]\ncolumns = ["time"]\n[columns]\ndust = "pm2_5"\n'
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, micropython32: str) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> tuple[Told, Path]:
+    """Two generated poles for two hours."""
+    return demo(folder / "first", "--nodes", 2, "--hours", 2), folder / "first"
+
+
+@pytest.fixture(scope="module")
+def again(folder: Path) -> tuple[Told, Path]:
+    """The same city once more, into Parquet."""
+    return demo(folder / "again", "--nodes", 2, "--hours", 2, "--parquet"), folder / "again"
+
+
+def test_the_document_has_the_promised_figures_and_no_others(first: tuple[Told, Path]) -> None:
+    assert tuple(first[0].figures) == FIGURES
+
+
+def test_every_reading_of_a_generated_city_comes_back_once_and_equal(first: tuple[Told, Path]) -> None:
+    figures = first[0].good()
+    # 60 rows of two nodes; 12 quantities each, the first node's second dust meter, the sound meters' other levels
+    assert figures["nodes"] == 2
+    assert figures["readings_stored"] == 60 * (2 * 12 + 2 + 2 * 3)
+    assert figures["frames"] >= 2 * 60 // 10
+    wire = figures["bytes_on_wire"] / figures["readings_sent"]
+    assert 0 < figures["bytes_per_reading"] == pytest.approx(wire, abs=0.001)
+
+
+def test_the_page_needs_nothing_from_elsewhere(first: tuple[Told, Path]) -> None:
+    page = (first[1] / "report.html").read_text("utf-8")
+    assert "<svg" in page, "the page has plots"
+    links = re.findall(r"""(?:src|href)\s*=\s*["']?(?!#|data:)[^"'\s>]+|url\((?!#|data:)[^)]*\)|@import""", page)
+    assert links == [], "the page is one file without links to others"
+
+
+def test_the_key_file_is_for_its_owner_only(first: tuple[Told, Path]) -> None:
+    assert (first[1] / "city.keys").stat().st_mode & 0o077 == 0
+
+
+def test_a_parquet_store_has_the_same_readings(first: tuple[Told, Path], again: tuple[Told, Path]) -> None:
+    again[0].good()
+    assert list((again[1] / "readings").rglob("*.parquet")), "there are Parquet files"
+    with open_store(first[1] / "readings.db") as one, open_store(f"parquet:{again[1] / 'readings'}") as other:
+        assert list(other.iter_readings()) == list(one.iter_readings())
+
+
+def test_the_same_seed_gives_the_same_frames_byte_for_byte(first: tuple[Told, Path], again: tuple[Told, Path]) -> None:
+    frames = bare_frames(first[1] / "readings.db")
+    assert frames
+    assert bare_frames(again[1] / "readings") == frames
+
+
+def test_another_seed_is_another_city_of_other_nodes(folder: Path, first: tuple[Told, Path]) -> None:
+    demo(folder / "other", "--nodes", 2, "--hours", 0.5, "--seed", 2).good()
+    ours, others = Found.of(first[1] / "readings.db"), Found.of(folder / "other" / "readings.db")
+    assert not {key[0] for key in ours.values} & {key[0] for key in others.values}, "the nodes have keys of their own"
+    assert set(bare_frames(folder / "other" / "readings.db")).isdisjoint(bare_frames(first[1] / "readings.db"))
+
+
+def test_a_run_replaces_an_earlier_ones_folder(folder: Path) -> None:
+    out = folder / "replaced"
+    demo(out, "--nodes", 1, "--hours", 0.2).good()
+    (out / "nodes" / "leftover").touch()
+    before = Found.of(out / "readings.db").values
+    demo(out, "--nodes", 1, "--hours", 0.2).good()
+    assert not (out / "nodes" / "leftover").exists()
+    assert Found.of(out / "readings.db").values == before, "the store is the second run's alone"
+
+
+def test_somebody_elses_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("ten years of work")
+    demo(tmp_path, "--nodes", 1).refused(str(tmp_path), "not empty", "Choose another --out")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
+    demo(tmp_path / "out", "--data", tmp_path / "no.csv").refused(str(tmp_path / "no.csv"), "No such file")
+
+
+def test_a_folder_in_place_of_a_data_file_is_named(tmp_path: Path) -> None:
+    demo(tmp_path / "out", "--data", tmp_path).refused(str(tmp_path), "cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("2026-05-01T00:00:00Z,a,1.0\n2026-05-01T01:00:00Z,a,none\n", ("line 3", "dust", "'none' is no number")),
+        ("2026-05-01T00:00:00Z,a,1.0\n2026-05-01T01:00:00Z,a\n", ("line 3", "2 cells where the header has 3")),
+        ("2026-05-01T00:00:00Z,a,1.0\nyesterday,a,1.0\n", ("line 3", "no time in 'yesterday'")),
+        ("", ("no readings", "Check the mapping")),
+    ],
+    ids=["value", "cells", "time", "empty"],
+)
+def test_a_malformed_line_is_named_with_its_place(tmp_path: Path, lines: str, said: tuple[str, ...]) -> None:
+    (tmp_path / "own.csv").write_text(HEADER + lines)
+    (tmp_path / "own.toml").write_text(MAPPING)
+    told = demo(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml")
+    told.refused(str(tmp_path / "own.csv"), *said)
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_bytes(HEADER.encode() + b"\xff\xfe\x00,a,1.0\n")
+    (tmp_path / "own.toml").write_text(MAPPING)
+    told = demo(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml")
+    told.refused(str(tmp_path / "own.csv"), "Name its encoding")
+
+
+def test_a_file_of_an_unknown_make_asks_for_a_mapping(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text(HEADER + "2026-05-01T00:00:00Z,a,1.0\n")
+    demo(tmp_path / "out", "--data", tmp_path / "own.csv").refused("sdot", "smartcitizen", "--mapping")
+
+
+def test_an_unknown_mapping_is_answered_with_those_that_are_known(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text(HEADER)
+    told = demo(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", "londonair")
+    told.refused("londonair", "sdot", "smartcitizen")
+
+
+def test_a_mapping_of_an_unknown_quantity_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text(HEADER)
+    (tmp_path / "own.toml").write_text(MAPPING.replace("pm2_5", "happiness"))
+    told = demo(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml")
+    told.refused(str(tmp_path / "own.toml"), "happiness")
+
+
+def test_an_unreachable_broker_is_named(tmp_path: Path) -> None:
+    url = f"mqtt://127.0.0.1:{free_port()}"
+    demo(tmp_path / "out", "--nodes", 1, "--broker", url).refused(url, "Is a broker running there?")
+
+
+def test_a_broker_that_refuses_the_password_says_where_to_mend_it(tmp_path: Path) -> None:
+    with Broker(users={"city": "right"}) as broker:
+        url = broker.url.replace("mqtt://", "mqtt://city@")
+        told = demo(tmp_path / "out", "--nodes", 1, "--broker", url, CITYMOTE_MQTT_PASSWORD="wr0ng-secret")
+    told.refused("refuses the connection", "CITYMOTE_MQTT_PASSWORD")
+    assert "wr0ng-secret" not in told.err
+
+
+def test_a_brokers_address_that_is_none_is_refused(tmp_path: Path) -> None:
+    demo(tmp_path / "out", "--nodes", 1, "--broker", "http://example.org").refused("broker", "mqtt")
