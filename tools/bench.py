@@ -39,9 +39,9 @@ def family(path: Path) -> str:
     return found[1] if found else path.stem.removeprefix("bench_")
 
 
-def benches(only: str | None, folder: Path = FOLDER) -> list[Path]:
+def benches(only: str | None) -> list[Path]:
     """The benches of one family, or all of them."""
-    return [path for path in sorted(folder.glob("bench_*.py")) if not only or family(path) == only]
+    return [path for path in sorted(FOLDER.glob("bench_*.py")) if not only or family(path) == only]
 
 
 def number(value: float) -> str:
@@ -102,8 +102,10 @@ def _import(path: Path) -> ModuleType:
     package = ModuleType("tests")
     package.__path__ = [str(TOP / "tests")]
     sys.modules["tests"] = package
-    folder = ".".join(path.resolve().parent.relative_to(TOP).parts)
-    return importlib.import_module(f"{folder}.{path.stem}")
+    if path.resolve().parent == FOLDER:
+        return importlib.import_module(f"tests.bench.{path.stem}")
+    sys.path.insert(0, str(path.parent))
+    return importlib.import_module(path.stem)
 
 
 def run_one(path: Path, out: Path) -> int:

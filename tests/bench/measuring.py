@@ -31,7 +31,7 @@ def optional(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise Missing(f"no package {error.name}: pip install citymote[bench]") from None
+        raise Missing(f"no package {error.name}: it comes with citymote[dev]") from None
 
 
 def data_file(name: str) -> Path:
