@@ -71,9 +71,7 @@ def sampled(sensors, interval, rows, known=True, warm=True):
     clock = Clock(hal.uptime_ms)
     if known:
         clock.set(T * 1000, NETWORK)
-    sampler = Sampler(
-        sensors, clock, hal, interval, lambda t, s, v, q: out.append((t, s, list(v), list(q))), log, None
-    )
+    sampler = Sampler(sensors, clock, hal, interval, lambda t, s, v, q: out.append((t, s, list(v), list(q))), log, None)
     if warm:
         sampler.warm_up()
 
@@ -317,7 +315,14 @@ def connect_says_who_it_is_and_what_is_to_be_said_when_it_is_gone():
 
 
 def a_refusal_has_its_reason():
-    for code, word in ((1, "MQTT 3.1.1"), (2, "client id"), (3, "unavailable"), (4, "password"), (5, "not authorized"), (99, "99")):
+    for code, word in (
+        (1, "MQTT 3.1.1"),
+        (2, "client id"),
+        (3, "unavailable"),
+        (4, "password"),
+        (5, "not authorized"),
+        (99, "99"),
+    ):
         said = ends_with(Client(Peer(b"\x20\x02\x00" + bytes([code])), None).connect("x"))
         assert said and word in said, said
 
@@ -355,7 +360,15 @@ def a_long_packet_is_refused_before_memory_is_taken():
 
 
 def what_no_broker_may_send_ends_the_connection():
-    for bad in (b"\x10\x00", b"\x40\x01\x00", b"\xd0\x01\x00", b"\x00\x00", b"\x36\x03\x00\x00\x00", b"\x32\x01\x00", b"\x90\x03\x00\x01\x80"):
+    for bad in (
+        b"\x10\x00",
+        b"\x40\x01\x00",
+        b"\xd0\x01\x00",
+        b"\x00\x00",
+        b"\x36\x03\x00\x00\x00",
+        b"\x32\x01\x00",
+        b"\x90\x03\x00\x01\x80",
+    ):
         client = Client(Peer(CONNACK, bad), lambda pid: None)
 
         async def main():

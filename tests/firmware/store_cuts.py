@@ -81,7 +81,17 @@ def _rows_in(frame):
 def open_store(path, boot, seed):
     segment = SEGMENTS[seed % len(SEGMENTS)]
     return Store(
-        path, 1, NODE, COLUMNS_WIDE, 3, 6, INTERVAL, capacity=segment * 4, packed=seed % 2 == 1, boot=boot, segment=segment
+        path,
+        1,
+        NODE,
+        COLUMNS_WIDE,
+        3,
+        6,
+        INTERVAL,
+        capacity=segment * 4,
+        packed=seed % 2 == 1,
+        boot=boot,
+        segment=segment,
     )
 
 
@@ -163,7 +173,10 @@ def check(store, model, where):
             seen[index] = sequence
     missing = [i for i in range(model.rows) if i not in seen]
     lost = store.discarded[1]
-    assert len(missing) <= lost, where + ": durable rows %s are gone, %d were said to be discarded" % (missing[:9], lost)
+    assert len(missing) <= lost, where + ": durable rows %s are gone, %d were said to be discarded" % (
+        missing[:9],
+        lost,
+    )
     waiting = [index for frame in pending.values() for index in rows_in(frame)]
     assert not missing or not waiting or max(missing) < min(waiting), where + ": discarded, but not the oldest first"
     known = model.rows + (0 if model.adding is None else 1)

@@ -2,9 +2,10 @@
 
 import json
 
+from feeding import refusal, three_ways
+
 from citymote_protocol.cbor import Pairs, Reader, Writer, dumps, loads, put_head
 from citymote_protocol.errors import EncodeError
-from feeding import refusal, three_ways
 
 HEAP = "200k"  # the RFC's vectors are larger than what a node holds
 

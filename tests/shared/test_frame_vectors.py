@@ -2,10 +2,11 @@
 
 import json
 
+from feeding import refusal, three_ways
+
 from citymote_protocol import errors
 from citymote_protocol.frame import decode
 from citymote_protocol.plain import from_plain, to_plain
-from feeding import refusal, three_ways
 
 HEAP = "400k"  # all vectors at once, which no node ever holds
 LONG = 200  # bytes; frames longer than this are cut at every seventh byte only

@@ -1,0 +1,309 @@
+"""The whole node, the real firmware on a real MicroPython, against brokers that come and go and power that fails."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from citymote.broker import Broker
+from citymote_protocol.frame import decode
+from tests.host import brokers
+
+from . import collecting
+from .collecting import START, Collector, expected, node, rows, stored
+
+pytestmark = pytest.mark.usefixtures("run_vm")
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with Broker() as found:
+        yield found
+
+
+@pytest.fixture
+def mosquitto_broker(mosquitto: object, tmp_path: Path) -> Iterator[brokers.Broker]:
+    with brokers.Broker(mosquitto.broker, tmp_path / "mosquitto") as found:  # type: ignore[attr-defined]
+        yield found
+
+
+def test_every_reading_of_three_hours_arrives_once_and_equal(tmp_path: Path, mosquitto_broker: brokers.Broker) -> None:
+    with Collector(mosquitto_broker.port) as collector, node(tmp_path / "n", 3, mosquitto_broker.port) as n:
+        n.start()
+        report = n.wait(60).report
+        messages = collector.wait(report["frames"])
+    assert rows(messages) == expected(1, 90)
+    assert len(messages) == report["frames"] == report["acked"]
+    assert report["rows"] == 90
+    assert report["readings"] == 900
+    kinds = [frame.kind for frame in stored(messages).values()]
+    assert kinds.count(4) == 1, "one descriptor"
+    assert kinds.count(3) == 4, "a status at start and every hour"
+
+
+def test_packed_frames_say_the_same(tmp_path: Path, broker: Broker) -> None:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 2, broker.port, packed=True) as n:
+        n.start()
+        messages = collector.wait(n.wait(60).report["frames"])
+    assert rows(messages) == expected(1, 60)
+    assert all(frame.packed for frame in stored(messages).values() if frame.kind == 0)
+
+
+def test_a_broker_that_vanishes_and_comes_back_costs_nothing(tmp_path: Path, mosquitto_broker: brokers.Broker) -> None:
+    with Collector(mosquitto_broker.port) as collector, node(tmp_path / "n", 4, mosquitto_broker.port, grace=200) as n:
+        n.at(70 * MINUTE, mosquitto_broker.stop)
+        n.at(80 * MINUTE, mosquitto_broker.start)
+        n.start()
+        report = n.wait(100).report
+        messages = collector.wait(report["frames"])
+    assert report["pending"] == 0
+    assert rows(messages) == expected(1, 120)
+
+
+def test_while_nobody_listens_frames_grow_long_and_the_status_waits(tmp_path: Path, broker: Broker) -> None:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 24, broker.port, grace=50) as n:
+        n.at(1 * HOUR + 1, broker.stop)
+        n.at(22 * HOUR, broker.start)
+        n.start()
+        report = n.wait(100).report
+        messages = collector.wait(report["frames"])
+    assert rows(messages) == expected(1, 720)
+    frames = [frame for frame in stored(messages).values() if frame.kind == 0]
+    assert max(frame.count for frame in frames) == 60
+    statuses = [frame.time for frame in stored(messages).values() if frame.kind == 3]
+    assert len(statuses) < 14, "no status an hour into a queue"
+
+
+@pytest.mark.parametrize("seconds", [1, 119, 121, 3599, 4003])
+def test_a_node_killed_at_any_moment_loses_at_most_the_row_in_progress(
+    tmp_path: Path, broker: Broker, seconds: int
+) -> None:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 2, broker.port) as n:
+        n.run_until(seconds * 1000)
+        n.kill()
+        n.start(off=10_000)
+        n.wait(60)
+        n.kill()
+        messages = collector.messages
+    got = rows(messages)
+    due = expected(1, 60)
+    killed_in = seconds // 120 + 1
+    assert {row: values for row, values in got.items() if row != killed_in} == {
+        row: values for row, values in due.items() if row != killed_in
+    }
+
+
+def test_kills_again_and_again_store_no_row_twice(tmp_path: Path, broker: Broker) -> None:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 3, broker.port) as n:
+        for seconds in range(700, 10000, 1300):
+            n.run_until(seconds * 1000)
+            n.kill()
+            n.start(off=3_000)
+        n.wait(60)
+        got = rows(collector.messages)
+    assert len(got) >= 90 - 8
+    assert all(got[row] == expected(row, row)[row] for row in got)
+
+
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("flash", ["store", "config"])
+def test_power_cut_within_a_write_is_survived(tmp_path: Path, broker: Broker, flash: str, torn: bool) -> None:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 2, broker.port) as n:
+        n.run_until(20 * MINUTE)
+        n.kill()
+        for at in (1, 3, 8, 21):
+            n.cut_power(flash, at, torn=torn)
+            n.start()
+            n.wait(60, check=False)
+        if n.endings[-1].code:
+            n.start()
+            n.wait(60)
+        got = rows(collector.messages)
+    assert all(got[row] == expected(row, row)[row] for row in got)
+    assert len(got) >= 60 - 5
+
+
+def test_the_same_seed_and_data_give_the_same_frames(tmp_path: Path, broker: Broker) -> None:
+    def run(name: str) -> list[bytes]:
+        with Collector(broker.port) as collector, node(tmp_path / name, 6, broker.port, seed=5) as n:
+            n.start()
+            return collector.wait(n.wait(60).report["frames"])
+
+    first = run("a")
+    assert run("b")[-len(first) :] == first
+
+
+def test_readings_taken_before_the_time_is_known_are_dated_afterwards(tmp_path: Path, broker: Broker) -> None:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 2, broker.port, network_time=False) as n:
+        n.at(31 * MINUTE, lambda: collecting.answer_for_time(n))
+        n.start()
+        n.wait(60)
+        frames = stored(collector.messages)
+    batches = [frame for frame in frames.values() if frame.kind == 0]
+    assert {frame.clock for frame in batches} == {2}
+    times = sorted(frame.time_of(row) for frame in batches for row in range(frame.count))
+    assert times[0] == START + 120, "the first row, dated half an hour later"
+    assert len(times) >= 59
+
+
+def test_without_any_time_readings_go_out_as_what_they_are(tmp_path: Path, broker: Broker) -> None:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 2, broker.port, network_time=False, until=0) as n:
+        n.run_until(hours=2)
+        n.kill()
+        batches = [frame for frame in stored(collector.messages).values() if frame.kind == 0]
+    assert {frame.clock for frame in batches} == {0}
+    assert min(frame.time for frame in batches) == 120
+    assert sum(frame.count for frame in batches) >= 50
+
+
+def test_a_status_tells_of_what_was_discarded(tmp_path: Path, broker: Broker) -> None:
+    late = 70 * HOUR
+    with (
+        Collector(broker.port) as collector,
+        node(tmp_path / "n", 72, broker.port, store_capacity=65536, batch=1, batch_backlog=1, grace=20) as n,
+    ):
+        n.at(1 * HOUR + 1, broker.stop)
+        n.at(late, broker.start)
+        n.start()
+        report = n.wait(200).report
+        frames = stored(collector.messages)
+    assert report["discarded_rows"] > 0
+    got = rows(collector.messages)
+    missing = sorted(set(range(1, 2161)) - set(got))
+    assert len(missing) == report["discarded_rows"]
+    assert missing == list(range(missing[0], missing[0] + len(missing))), "the oldest went, in one piece"
+    last = max((frame for frame in frames.values() if frame.kind == 3), key=lambda frame: frame.time)
+    assert last.values[[c[0] for c in last.columns].index(107)] == report["discarded_frames"]
+
+
+def test_bad_settings_are_named_and_the_node_lives(tmp_path: Path, broker: Broker) -> None:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 1, broker.port, batch=-3, colour="red") as n:
+        n.start()
+        n.wait(60)
+        messages = collector.messages
+    said = [line.text for line in n.logs]
+    assert any("batch: -3 is not between 1 and 255" in text for text in said)
+    assert any("colour: no such setting" in text for text in said)
+    assert rows(messages) == expected(1, 30)
+
+
+def test_a_refused_login_has_its_reason_and_the_password_is_nowhere(tmp_path: Path) -> None:
+    with Broker(users={"pole": "right"}) as broker:
+        n = node(tmp_path / "n", 1, broker.port, broker_user="pole", broker_password="hunter2secret", drain=60)
+        with n:
+            n.start()
+            ending = n.wait(60, check=False)
+    assert ending.code == 3
+    assert ending.report["reason"] == "pending"
+    assert any("bad user name or password" in line.text or "not authorized" in line.text for line in n.logs)
+    assert "hunter2secret" not in str(n.logs) + n.output()
+
+
+def test_login_and_link_state(tmp_path: Path) -> None:
+    with (
+        Broker(users={"pole": "right", "eye": "x"}) as broker,
+        Collector(broker.port, "eye", "x") as collector,
+        node(tmp_path / "n", 1, broker.port, broker_user="pole", broker_password="right") as n,
+    ):
+        n.start()
+        collector.wait(n.wait(60).report["frames"])
+    topics = {topic.rsplit("/", 1)[1]: payload for topic, payload in collector.others}
+    assert topics["link"] in (b"online", b"offline")
+
+
+def certificate(folder: Path, name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None):  # noqa: ANN201
+    """A certificate for localhost, self-signed or not: (certificate, key), both in `folder` as PEM too."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer[0].subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=10000))
+        .not_valid_after(now + timedelta(days=10000))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    )
+    made = builder.sign(issuer[1] if issuer else key, hashes.SHA256())
+    (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / f"{name}.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return made, key
+
+
+@pytest.fixture
+def secure(mosquitto: object, tmp_path: Path) -> Iterator[brokers.Broker]:
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    authority = certificate(folder, "authority")
+    certificate(folder, "server", authority)
+    certificate(folder, "stranger")
+    for name in ("server.key", "server.pem", "authority.pem"):
+        (folder / name).chmod(0o644)
+    extra = f"allow_anonymous true\ncafile {folder}/authority.pem\ncertfile {folder}/server.pem\nkeyfile {folder}/server.key\n"
+    with brokers.Broker(mosquitto.broker, tmp_path / "mosquitto", extra) as found:  # type: ignore[attr-defined]
+        found.folder = folder  # type: ignore[attr-defined]
+        yield found
+
+
+def tls_settings(secure: brokers.Broker, authority: str) -> dict[str, object]:
+    folder: Path = secure.folder  # type: ignore[attr-defined]
+    return {"broker_tls": True, "broker_name": "localhost", "broker_ca": (folder / f"{authority}.pem").read_text()}
+
+
+def test_tls_with_the_citys_own_authority(tmp_path: Path, secure: brokers.Broker) -> None:
+    folder: Path = secure.folder  # type: ignore[attr-defined]
+    with (
+        Collector(secure.port, ca=folder / "authority.pem") as collector,
+        node(tmp_path / "n", 2, secure.port, **tls_settings(secure, "authority")) as n,
+    ):
+        n.start()
+        messages = collector.wait(n.wait(60).report["frames"])
+    assert rows(messages) == expected(1, 60)
+
+
+def test_a_broker_that_nobody_vouches_for_gets_nothing(tmp_path: Path, secure: brokers.Broker) -> None:
+    with node(tmp_path / "n", 1, secure.port, drain=60, **tls_settings(secure, "stranger")) as n:
+        n.start()
+        ending = n.wait(60, check=False)
+    assert ending.report["sent"] == 0
+    assert ending.report["reason"] == "pending"
+    assert any("certificate" in line.text.lower() for line in n.logs), [line.text for line in n.logs][-5:]
+
+
+def test_tls_is_killed_in_the_middle_and_comes_back(tmp_path: Path, secure: brokers.Broker) -> None:
+    folder: Path = secure.folder  # type: ignore[attr-defined]
+    with (
+        Collector(secure.port, ca=folder / "authority.pem") as collector,
+        node(tmp_path / "n", 2, secure.port, grace=200, **tls_settings(secure, "authority")) as n,
+    ):
+        n.at(40 * MINUTE, secure.stop)
+        n.at(50 * MINUTE, secure.start)
+        n.start()
+        messages = collector.wait(n.wait(100).report["frames"])
+    assert rows(messages) == expected(1, 60)
+
+
+def test_a_week_leaves_the_heap_as_it_was(tmp_path: Path, broker: Broker) -> None:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 48, broker.port, memory=True) as n:
+        n.start()
+        n.wait(100)
+        statuses = [decode(message) for message in collector.messages]
+    free = [frame.values[0] for frame in statuses if frame.kind == 3]
+    assert min(free[3:]) > max(free[3:]) - 3000, f"the heap shrinks: {free[::6]}"
+    assert ssl.OPENSSL_VERSION  # the peers' side of the TLS tests is the system's OpenSSL
+    assert collecting.HEAP
