@@ -94,6 +94,12 @@ _REPLAYED = {
 }
 
 CASES = (
+    Case(
+        "gnss",
+        {"latitude": (-90_000_000, 90_000_000), "longitude": (-180_000_000, 180_000_000), "altitude": (-5000, 90_000)},
+        "sum",
+        unplugged_says=(8, 10),
+    ),
     Case("rain_gauge", {"rain": (0, 400)}, "none", {"bucket": 100}, unplugged_says=(0,), hourly={"rain": "rain_rate"}),
     Case("motion", {"visitors": (0, 200)}, "none", unplugged_says=(0,), hourly={"visitors": "visitors"}),
     Case("s8", {"co2": (1, 10000)}, "crc", unplugged_says=(8,)),

@@ -397,3 +397,13 @@ def test_a_setting_outside_its_limits_is_refused(stem: str) -> None:
         for value in (-(1 << 30), 1 << 30, "nonsense"):
             with pytest.raises((ValueError, TypeError)):
                 case.cls()(_Constant(0), **{**case.settings, name: value})
+
+
+def test_fault_codes_are_the_registrys() -> None:
+    fault = importlib.import_module("node.drivers.fault")
+    quality = importlib.import_module("citymote_protocol.quality")
+    names = [name for name in vars(fault) if name.isupper() and name != "OK"]
+    assert len(names) == 12
+    for name in names:
+        assert getattr(fault, name) == getattr(quality, name), name
+    assert fault.OK == quality.UNCHECKED

@@ -9,12 +9,13 @@ from __future__ import annotations
 import binascii
 import importlib
 import struct
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from tests.emul.wires import World
 
-from citymote.testing.emul import replay, s8, sds011, sensirion, sps30_uart
+from citymote.testing.emul import gnss, replay, s8, sds011, sensirion, sps30_uart
 from citymote.testing.emul.anemometer import Anemometer
 from citymote.testing.emul.base import I2CChip, PulseInput, Source, UARTChip
 from citymote.testing.emul.bh1750 import BH1750
@@ -413,3 +414,51 @@ def test_the_rain_gauge_as_in_its_data_sheet() -> None:
     table = World(driver("rain_gauge"), RainGauge(always(27.94), bucket=279))
     total = sum(value or 0 for _ in range(30) for _, value, _ in table.reading())
     assert total == pytest.approx(279, abs=3), "an hour of readings adds up to what fell, in tenths of a millimetre"
+
+
+# ---------------------------------------------------------------- satellites
+
+
+class Sentences(UARTChip):
+    """Sends the same lines every second."""
+
+    def __init__(self, lines: str) -> None:
+        self._lines = lines.replace("\n", "\r\n").encode()
+        self._next = 1000
+
+    def transmit(self, now: int) -> bytes:
+        out = b""
+        while self._next <= now:
+            out += self._lines
+            self._next += 1000
+        return out
+
+
+# R/V Sally Ride, 2019-09-16 (NOAA PSL, PISTON 2019 raw files): one second of a real receiver
+PISTON = """$GPGGA,195959.00,1813.38282955,N,12606.12767097,E,2,07,1.4,17.2,M,36.5,M,4.0,0129*78
+$GPGLL,1813.38282955,N,12606.12767097,E,195959.00,A,D*6D
+$GPRMC,195959.00,A,1813.38282955,N,12606.12767097,E,1.31,262.13,160919,3.0,W,D*21
+"""
+
+
+def test_gnss_as_logged_on_a_ship() -> None:
+    table = World(driver("gnss"), Sentences(PISTON))
+    assert table.reading() == [
+        (85, round((18 + 13.38282955 / 60) * 1e6), 0),
+        (86, round((126 + 6.12767097 / 60) * 1e6), 0),
+        (87, 172, 0),
+    ]
+    then = datetime(2019, 9, 16, 19, 59, 59, tzinfo=UTC) - datetime(2000, 1, 1, tzinfo=UTC)
+    assert table.driver.time == then.total_seconds()
+
+
+def test_gnss_sentences_carry_the_checksum_that_everybody_quotes() -> None:
+    """The GGA sentence of a hundred tutorials ends in 47."""
+    body = "GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,"
+    assert gnss.sentence(body) == f"${body}*47\r\n".encode()
+
+
+def test_gnss_without_a_position_still_knows_the_time() -> None:
+    table = World(driver("gnss"), gnss.GNSS(always(None), always(None), always(None), start=846_000_000))
+    assert table.reading() == [(85, None, 10), (86, None, 10), (87, None, 10)]
+    assert table.driver.time is None, "the receiver itself marks it as not valid"

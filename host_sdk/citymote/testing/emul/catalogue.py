@@ -16,6 +16,7 @@ from .anemometer import Anemometer
 from .base import Part, Source
 from .bh1750 import BH1750
 from .contacts import Motion, RainGauge
+from .gnss import GNSS
 from .ina219 import INA219
 from .lis3dh import LIS3DH
 from .ltr390 import LTR390
@@ -101,6 +102,12 @@ _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry(
+        "gnss",
+        "uart",
+        ("latitude", "longitude", "altitude"),
+        lambda sources, settings: GNSS(*(sources.get(name, _zero) for name in ("latitude", "longitude", "altitude"))),
+    ),
     Entry(
         "motion",
         "counter",
