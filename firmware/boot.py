@@ -1,4 +1,4 @@
-"""What MicroPython runs first. Free the heap of what the start of the interpreter left behind; main.py does the rest."""
+"""What MicroPython runs first. Frees what the start of the interpreter left behind; main.py does the rest."""
 
 import gc
 

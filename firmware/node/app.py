@@ -1,9 +1,9 @@
 """The one place where the node is put together: hardware, settings, identity, clock, sensors, store, link, health.
 
 A start comes in stages, because all of the node's code together does not fit a small heap: what only a stage needs is
-loaded for it and let go after it. What fails at start is logged and lived without where that is possible: a node without its
-link samples, one without a sensor reports its absence. Only a flash that cannot hold settings or rows ends in a reset, later
-each time.
+loaded for it and let go after it. What fails at start is logged and lived without where that is possible: a node
+without its link samples, one without a sensor reports its absence. Only a flash that cannot hold settings or rows
+ends in a reset, later each time.
 """
 
 import asyncio
@@ -79,10 +79,11 @@ async def start(log):
     forget((), log)
     name, boots, seal = await _identity(log, settings)
     forget(_AFTER_IDENTITY, log)
+    from .links.mqtt import Client
     from .node import Node
 
     node = Node(hal, log, settings, name, boots)
-    await node.start(seal)
+    await node.start(Client, seal)
     forget(_AFTER_START, log)
     remove(_CRASHES)
     return node

@@ -1,13 +1,12 @@
 """The open batch: rows of readings that are not yet a frame, in RAM and, row by row, on flash.
 
-Every row is durable when `add` returns. Rows lie in small chunk files, each short enough for littlefs to keep inside its
-metadata (128 bytes with the caches of a stock image): writing one costs about 0.1 erases where appending to one longer
-file costs one. The first chunk begins with all that is needed to make the frame later, by any version of the settings.
-A row's CRC starts from its batch's sequence number and its place, so chunks left from an earlier batch are told apart and
-need not be removed: they are written over.
+Every row is durable when `add` returns. Rows lie in small chunk files, each short enough for littlefs to keep inside
+its metadata (128 bytes with the caches of a stock image): writing one costs about 0.1 erases where appending to one
+longer file costs one. The first chunk begins with all that is needed to make the frame later, by any version of the
+settings. A row's CRC starts from its batch's sequence number and its place, so chunks left from an earlier batch are
+told apart and need not be removed: they are written over.
 """
 
-import os
 import struct
 from array import array
 from binascii import crc32
@@ -126,7 +125,8 @@ class OpenBatch:
         return data + struct.pack("<I", crc32(data))
 
     def restore(self, after):
-        """Read back what was on flash; rows of a batch that is frame `after - 1` or older already are not rows any more.
+        """Read back what was on flash; rows of a batch that is frame `after - 1` or older already are not rows any
+        more.
 
         Returns whether there are rows. The columns may then be other ones than those asked for: make the frame, then
         `reshape`.

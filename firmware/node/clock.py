@@ -1,10 +1,10 @@
 """Wall time on a chip that has none: uptime plus an offset, and how well that offset is known.
 
-The uptime never jumps; every adjustment is a new offset, so that a row taken earlier can be dated later. States are the
-wire's (SPEC 3.2): never, ble, network, satellite, estimated. After a restart the last time that was written down, or the RTC
-where it ran on, makes an estimate; only a real source makes it known. Times are whole seconds since 2000: they leave
-MicroPython's 31-bit small integers in January 2034 (slower by an object a value, nothing else) and 32 bits in 2136; NTP's
-era change of 2036 is the HAL's to resolve.
+The uptime never jumps; every adjustment is a new offset, so that a row taken earlier can be dated later. States are
+the wire's (SPEC 3.2): never, ble, network, satellite, estimated. After a restart the last time that was written down,
+or the RTC where it ran on, makes an estimate; only a real source makes it known. Times are whole seconds since 2000:
+they leave MicroPython's 31-bit small integers in January 2034 (slower by an object a value, nothing else) and 32 bits
+in 2136; NTP's era change of 2036 is the HAL's to resolve.
 """
 
 import struct

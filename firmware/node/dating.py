@@ -1,13 +1,13 @@
 """Dates for readings that were taken before the node knew the time.
 
-Such rows are stored with the uptime of their boot. When the boot learns the time, or ends without, the table here says by
-how much its rows are to be shifted and what the date is worth; the shift is made when a frame is handed out for the first
-time, and the entry is on flash before that, so that a frame sent twice is the same bytes twice.
+Such rows are stored with the uptime of their boot. When the boot learns the time, or ends without, the table here
+says by how much its rows are to be shifted and what the date is worth; the shift is made when a frame is handed out
+for the first time, and the entry is on flash before that, so that a frame sent twice is the same bytes twice.
 """
 
 import struct
 
-from citymote_protocol import cbor, header
+from citymote_protocol import header
 from citymote_protocol.limits import MAX_TIME
 
 from .files import Pair
@@ -63,32 +63,3 @@ class Dates:
 
     def _save(self):
         self._file.save(b"".join(struct.pack(_ENTRY, *entry) for entry in self._entries))
-
-
-def redate(frame, shift, clock):
-    """The same batch frame with its time `shift` seconds later and another clock state (SPEC 3.2)."""
-    reader = cbor.Reader(frame)
-    reader.head()
-    start = reader.pos
-    reader.head()
-    said = reader.argument
-    after_head = reader.pos
-    if reader.head() == cbor.BYTES:
-        reader.pos += reader.argument
-    reader.head()
-    reader.head()
-    before_time = reader.pos
-    reader.head()
-    out = bytearray(10)
-    end = cbor.put_head(out, 0, cbor.UINT, said & ~7 | clock)
-    first = bytes(out[:end])
-    end = cbor.put_head(out, 0, cbor.UINT, min(reader.argument + shift, MAX_TIME))
-    return b"".join(
-        (
-            frame[:start],
-            first,
-            frame[after_head:before_time],
-            out[:end],
-            frame[reader.pos :],
-        )
-    )

@@ -1,8 +1,8 @@
 """Small pieces of state that survive a power cut at any instant: whole old or whole new, never between.
 
 Two ways, both with a CRC so that a damaged file is told from a good one. `save` writes beside and renames, on any
-filesystem; it is for what changes seldom (settings, the clock's last time, the store's epoch). `Pair` writes the older of
-two files in place and bears a counter; one commit of littlefs instead of three, for what changes with every
+filesystem; it is for what changes seldom (settings, the clock's last time, the store's epoch). `Pair` writes the
+older of two files in place and bears a counter; one commit of littlefs instead of three, for what changes with every
 acknowledgement. A file that cannot be read is an absent one: the caller has a default for that.
 """
 

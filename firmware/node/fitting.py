@@ -1,7 +1,7 @@
 """From the board description to sensors: drivers made, buses opened, columns given out.
 
-Needed once, when the node starts; the application forgets this module afterwards, so that its code does not stay on the heap.
-A sensor that cannot be made is named, with the reason, and the node lives without it.
+Needed once, when the node starts; the application forgets this module afterwards, so that its code does not stay on
+the heap. A sensor that cannot be made is named, with the reason, and the node lives without it.
 """
 
 from citymote_protocol import quantities
@@ -34,7 +34,7 @@ def make_driver(entry, hal):
             from .sound.meter import Meter, Port
 
             return Meter(Port(hal, entry["bus"]), **settings)
-        driver = getattr(__import__("node.drivers." + name), "drivers")
+        driver = __import__("node.drivers." + name).drivers
         driver = getattr(driver, name).DRIVER
     except ImportError:
         raise BoardError("no driver %s" % name) from None

@@ -1,8 +1,9 @@
 """How the node is: a status frame at start and every hour.
 
-It is a frame like any other and waits in the store until it is acknowledged. While the link does not keep up no status is
-added: ninety days of outage are for readings, and the one status that tells of it follows when the queue is short. A status
-frame waits for the open batch to become a frame, so that it does not cut it short. What the node is, is in `describe`.
+It is a frame like any other and waits in the store until it is acknowledged. While the link does not keep up no
+status is added: ninety days of outage are for readings, and the one status that tells of it follows when the queue is
+short. A status frame waits for the open batch to become a frame, so that it does not cut it short. What the node is,
+is in `describe`.
 """
 
 from citymote_protocol.event import encode_status
@@ -13,7 +14,7 @@ _NEVER = 1000000000  # s; the age of a sensor that has not given a reading since
 _SENSOR_AGE = 109
 _SENSOR_ERRORS = 110
 # heap_free, heap_low_water, uptime, boot_count, reset_cause, store_depth, store_discarded, store_used, clock_state,
-# clock_drift, link_failures, task_restarts: ids of the registry, in the order of `values`; a test holds the names to it.
+# clock_drift, link_failures, task_restarts: the registry's ids, in the order of `values`; a test holds the names to it.
 _FIXED = b"\x64\x65\x66\x67\x68\x6a\x6b\x6c\x6f\x70\x71\x72"
 
 

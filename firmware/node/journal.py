@@ -1,7 +1,8 @@
-"""The node's log: a ring of the last lines in RAM, readable over any link, and a line to whoever listens on the console.
+"""The node's log: a ring of the last lines in RAM, readable over any link, and a line to whoever listens on the
+console.
 
-Levels as in the HAL: 0 error, 1 warning, 2 information, 3 detail. Secrets are told to `redact` when they are read from the
-settings; from then on their text appears nowhere, whatever an exception or a peer puts into a message.
+Levels as in the HAL: 0 error, 1 warning, 2 information, 3 detail. Secrets are told to `redact` when they are read
+from the settings; from then on their text appears nowhere, whatever an exception or a peer puts into a message.
 """
 
 import io

@@ -127,7 +127,7 @@ class Log:
         return self.next - self.base - len(self._acked)
 
     def append(self, kind, rows, parts):
-        """Write one record of these byte strings; returns its sequence. Durable on return; discards the oldest for room."""
+        """Write one record of these byte strings and return its sequence. Durable on return; the oldest make room."""
         length = sum(len(part) for part in parts)
         if length > MAX_RECORD:
             raise ValueError("a record of %d bytes" % length)
@@ -211,9 +211,7 @@ class Log:
             self.base += 1
 
     def _save(self):
-        self._cursor.save(
-            struct.pack(_CURSOR, self.base, self.next, self.discarded, self.discarded_rows, self.damaged)
-        )
+        self._cursor.save(struct.pack(_CURSOR, self.base, self.next, self.discarded, self.discarded_rows, self.damaged))
 
     def ack(self, sequence):
         """The record has arrived: forget it. Durable on return, once all older ones are acknowledged too."""

@@ -1,7 +1,8 @@
 """The running node: what its tasks share, and the small tasks that belong to no part alone.
 
-The parts (sampler, store, telemetry, health) know nothing of each other; here a row goes from one to the next, the clock's news
-reach the store, and what the end of a virtual node's run means is decided. `startup` makes the parts, `app` makes this.
+The parts (sampler, store, telemetry, health) know nothing of each other; here a row goes from one to the next, the
+clock's news reach the store, and what the end of a virtual node's run means is decided. `startup` makes the parts,
+`app` makes this.
 """
 
 import asyncio
@@ -85,8 +86,8 @@ class Node:
             except asyncio.TimeoutError:
                 pass
 
-    async def start(self, seal):
-        """Start everything in order. `seal` turns a frame into what is published, None leaves frames bare."""
+    async def start(self, link, seal):
+        """Start everything in order. `link` is what frames go over, `seal` turns a frame into what is published, None leaves frames bare."""
         from . import startup
 
         keep = self.supervisor.start
@@ -98,7 +99,7 @@ class Node:
         await self._first_time()
         startup.open_store(self)
         self.sampler.warm_up()
-        startup.open_link(self, seal)
+        startup.open_link(self, link, seal)
         startup.describe(self)
 
     async def run(self):

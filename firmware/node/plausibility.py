@@ -1,8 +1,8 @@
 """Whether a reading can be: range, step, standing still, and what a second sensor of the same kind says.
 
-A judgement is a quality code beside the value; the value itself is never changed or dropped, because the one who is wrong may be
-the rule. Ranges are those of the registry for the quantities that a city node carries (tests hold the table below to it); steps
-and spreads depend on place and sensor and hold only where the board description gives them.
+A judgement is a quality code beside the value; the value itself is never changed or dropped, because the one who is
+wrong may be the rule. Ranges are those of the registry for the quantities that a city node carries (tests hold the
+table below to it); steps and spreads depend on place and sensor and hold only where the board description gives them.
 """
 
 import struct

@@ -1,9 +1,9 @@
 """Rows of readings at instants that every node of a city shares: multiples of the interval on the clock.
 
-A row's time is the end of its interval, and nothing is measured after it: each sensor is woken as long before as it needs
-(`sensor`), what accumulates is closed at the instant itself. A sensor that fails or is late leaves an absent value and the
-reason; a row is made at every instant, whatever happens to the sensors, because absent is a statement too. While the
-time is unknown the instants are multiples of the uptime, and the rows say so.
+A row's time is the end of its interval, and nothing is measured after it: each sensor is woken as long before as it
+needs (`sensor`), what accumulates is closed at the instant itself. A sensor that fails or is late leaves an absent
+value and the reason; a row is made at every instant, whatever happens to the sensors, because absent is a statement
+too. While the time is unknown the instants are multiples of the uptime, and the rows say so.
 """
 
 from asyncio import create_task, sleep_ms

@@ -1,8 +1,8 @@
 """One fitted sensor: its driver, and everything that can go wrong between the two. `fitting` makes them.
 
-The sampler calls `measure` before the instants that count; whatever the driver raises becomes a quality code for each of its
-quantities, a counter and a line in the log, and never more than that. How long a chip takes from its first `start()` to its
-reading is learned from the last time, so that the next reading ends when its interval does.
+The sampler calls `measure` before the instants that count; whatever the driver raises becomes a quality code for each
+of its quantities, a counter and a line in the log, and never more than that. How long a chip takes from its first
+`start()` to its reading is learned from the last time, so that the next reading ends when its interval does.
 """
 
 from asyncio import sleep_ms
@@ -15,14 +15,14 @@ _STEPS = 32  # calls of start() or stop() after which a driver does not come to 
 _SHORT = 1000  # ms; a chip that answers within can be asked again before the interval ends
 _TRIES = 3
 _MARGIN = 150  # ms between the end of a reading and the instant that dates it
-# A fan or heater is switched off between readings when it would rest this long, and this many times as long as it warms up.
+# A fan or heater is switched off between readings when it would rest this long, and many times as long as it warms up.
 _REST = 300000
 _REST_FACTOR = 4
 _WARM = 5000  # ms; what warms up longer is a fan or a heater
 
 
 class Sensor:
-    """A driver and the columns it fills, `gather`; `entry` is its part of the board description, `instance` its number."""
+    """A driver and the columns it fills, `gather`; `entry` is its part of the board description."""
 
     def __init__(self, index, entry, driver, instance, gather, uptime, log, power=None):
         self.index = index
@@ -69,7 +69,7 @@ class Sensor:
         return readings
 
     async def measure(self, begin=False):
-        """One reading, with what follows from its failure; `begin`: the first, which only shows what the chip is like."""
+        """One reading, with what follows from its failure. `begin`: the first one, which counts for no row."""
         self.busy = True
         code = None
         try:

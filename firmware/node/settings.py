@@ -1,9 +1,10 @@
 """What the owner decides: checked, versioned, kept atomically in /config.
 
-Three layers: the defaults of `settings_table`, the deployed `settings.json` of the factory or the simulation, and what
-commands have changed since, which alone is stored. A value outside its limits is refused with a sentence that says which key,
-why, and what is allowed; a bad deployed value leaves that one key at its default, so a typing error does not silence a node.
-Secrets are marked: `public()` hides them, and the journal is told their text before anything can log it.
+Three layers: the defaults of `settings_table`, the deployed `settings.json` of the factory or the simulation, and
+what commands have changed since, which alone is stored. A value outside its limits is refused with a sentence that
+says which key, why, and what is allowed; a bad deployed value leaves that one key at its default, so a typing error
+does not silence a node. Secrets are marked: `public()` hides them, and the journal is told their text before anything
+can log it.
 """
 
 import json

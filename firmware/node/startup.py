@@ -51,11 +51,11 @@ def open_store(node):
     node.log(INFO, "store: epoch %d, %d frames waiting" % (store.epoch, store.pending))
 
 
-def open_link(node, seal):
+def open_link(node, link, seal):
     """The way to the collector."""
     from .telemetry import Telemetry
 
-    node.telemetry = Telemetry(node.store, node.settings, node.hal, node.name.hex(), node.log, seal)
+    node.telemetry = Telemetry(node.store, node.settings, node.hal, node.name.hex(), node.log, link, seal)
 
 
 def describe(node):

@@ -1,14 +1,14 @@
 """From several readings in an interval to the one integer of a row, as the registry says for each quantity.
 
-Everything is integers. A mean is rounded to the nearest, halves away from zero, as the registry's resolution wants it: no
-float is involved, so node and host agree to the digit. A direction's mean is the direction of the sum of unit vectors;
-where the vectors cancel (a resultant under a tenth) there is no direction, and none is reported.
+Everything is integers. A mean is rounded to the nearest, halves away from zero, as the registry's resolution wants
+it: no float is involved, so node and host agree to the digit. A direction's mean is the direction of the sum of unit
+vectors; where the vectors cancel (a resultant under a tenth) there is no direction, and none is reported.
 """
 
 MEAN, MAX, MIN, SUM, LAST, VECTOR, RMS = range(7)
 
-# Ids of what is not a mean; a test holds them to the registry. Sound levels come from the meter as what they are: read several
-# times, the last one stands; so do states, positions and percentiles, and the bands from 128 on.
+# Ids of what is not a mean; a test holds them to the registry. Sound levels come from the meter as what they are: read
+# several times, the last one stands; so do states, positions and percentiles, and the bands from 128 on.
 _OTHERS = (
     (MAX, b"\x10\x12\x18\x19\x1a\x1f\x20\x21\x3d\x45\x46\x49\x4a\x4b\x4c"),
     (MIN, b"\x44\x48\x60\x62\x65"),
@@ -18,8 +18,8 @@ _OTHERS = (
     (LAST, b"\x09\x11\x13\x14\x42\x43\x47\x50\x52\x53\x54\x55\x56\x57\x61"),
 )
 
-# Extremes that follow from the readings of another quantity where the driver does not give them itself: pairs of ids, of
-# gust, acceleration, vibration, temperature, illuminance and dust.
+# Extremes that follow from the readings of another quantity where the driver does not give them itself: pairs of ids,
+# of gust, acceleration, vibration, temperature, illuminance and dust.
 _EXTREMES = b"\x10\x06\x18\x0a\x19\x0b\x1a\x0c\x1f\x1c\x20\x1d\x21\x1e\x48\x03\x49\x03\x4a\x07\x4b\x01\x4c\x02"
 
 # sin of 0..90 degrees in 1/16384

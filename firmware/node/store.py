@@ -1,10 +1,10 @@
 """What a node has measured and not yet delivered: durable row by row, sent frame by frame, oldest first.
 
 A row is safe on flash when `append` returns. Full batches become frames, committed to the log before anyone can send
-them, and leave it when they are acknowledged. While the link keeps up, a frame has `batch` rows; while frames
-queue up, `backlog` rows, because fewer heads let an outage of ninety days fit one megabyte. Rows without a known time are
-kept apart and dated when they are handed out (`dating`). The numbered states that a power cut can leave, and what
-the next start makes of each:
+them, and leave it when they are acknowledged. While the link keeps up, a frame has `batch` rows; while frames queue
+up, `backlog` rows, because fewer heads let an outage of ninety days fit one megabyte. Rows without a known time are
+kept apart and dated when they are handed out (`dating`). The numbered states that a power cut can leave, and what the
+next start makes of each:
 
   1  chunk of the open batch not written       the row in progress is lost, nothing else
   2  rows in chunks, no frame                  rows become a (short) frame at start
@@ -19,9 +19,10 @@ import struct
 from citymote_protocol.batch import Encoder
 from citymote_protocol.errors import NO_ROOM, EncodeError
 from citymote_protocol.limits import MAX_FRAME
+from citymote_protocol.redate import redate
 
 from .batch import OpenBatch
-from .dating import Dates, redate
+from .dating import Dates
 from .files import load, save
 from .log import SEGMENT, Log
 
@@ -41,8 +42,8 @@ def capacity_of(path):
 def store_epoch(path, keep):
     """The store's epoch: a new one whenever the store has been made anew or does not match what `keep` remembers.
 
-    `keep` is a file on another filesystem. Sequence numbers start again in an empty store, so the pair (epoch, sequence)
-    must not: the epoch is on `keep` before it is in the store.
+    `keep` is a file on another filesystem. Sequence numbers start again in an empty store, so the pair (epoch,
+    sequence) must not: the epoch is on `keep` before it is in the store.
     """
     here = load(path + "/epoch")
     there = load(keep)
@@ -135,7 +136,7 @@ class Store:
         return self._log.next
 
     def append(self, time, clock, values, quality):
-        """Keep a row: integers or None in the order of the columns. `time` is s2000 under a known clock, else uptime in s."""
+        """Keep a row: integers or None, one a column. `time` is s2000 where the clock is known, else uptime."""
         batch = self._open
         if batch.count and (clock != batch.clock or time != batch.time + batch.count * batch.interval):
             self.flush()

@@ -1,7 +1,7 @@
 """The node's long tasks: each is started again when it fails, later each time, and none takes the node down with it.
 
-The watchdog is fed here, and only while every task that has promised progress shows it: a task calls `alive` with its name
-when it has done something real, and says how long it may be silent. A task that hangs lets the watchdog bite.
+The watchdog is fed here, and only while every task that has promised progress shows it: a task calls `alive` with its
+name when it has done something real, and says how long it may be silent. A task that hangs lets the watchdog bite.
 """
 
 import asyncio

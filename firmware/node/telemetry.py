@@ -1,16 +1,15 @@
 """From the store to the collector: connect, send the oldest frames first, forget them when they are acknowledged.
 
-A frame leaves the store on PUBACK and not before; a few are under way at a time. The link is tried again for ever, at random
-times that grow to five minutes, so that a city of nodes does not come back all at once after an outage, and a budget of frames a
-minute keeps their backlog from flooding what just came back. With a collector's key frames are sealed, always: a node that cannot
-seal sends nothing, and says so.
+A frame leaves the store on PUBACK and not before; a few are under way at a time. The link is tried again for ever, at
+random times that grow to five minutes, so that a city of nodes does not come back all at once after an outage, and a
+budget of frames a minute keeps their backlog from flooding what just came back. With a collector's key frames are
+sealed, always: a node that cannot seal sends nothing, and says so.
 """
 
 import asyncio
 from binascii import a2b_base64, unhexlify
 
 from .journal import INFO, WARNING, reason
-from .links.mqtt import Client
 
 WINDOW = 4  # frames under way: enough to fill a round trip, few to send again
 _SHORTEST = 2000  # ms to the second attempt; doubled up to the longest
@@ -36,17 +35,18 @@ def der(source):
 class Telemetry:
     """Keeps frames flowing from `store` to the broker that the settings name.
 
-    `seal` turns a frame into what is published. Commands come in on `citymote/<node id>/commands`, if anyone has set
+    `link` makes a client of `links.mqtt`. `seal` turns a frame into what is published. Commands come in on `citymote/<node id>/commands`, if anyone has set
     `received`.
     """
 
-    def __init__(self, store, settings, hal, node, log, seal=None):
+    def __init__(self, store, settings, hal, node, log, link, seal=None):
         self._store = store
         self._settings = settings
         self._hal = hal
         self._log = log
         self._topic = "citymote/%s/" % node
         self._client_id = "citymote-" + node
+        self._link = link
         self._seal = seal
         self.received = None
         self._wake = asyncio.Event()
@@ -118,7 +118,7 @@ class Telemetry:
             raise LinkError(2, "broker_ca, broker_cert or broker_key: neither PEM nor hexadecimal DER") from None
         stream = await asyncio.wait_for_ms(self._hal.connect(s["broker_host"], port, tls), _CONNECT)
         reader = None
-        client = Client(stream, self._on_ack, self.received)
+        client = self._link(stream, self._on_ack, self.received)
         try:
             await client.connect(
                 self._client_id,

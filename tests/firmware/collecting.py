@@ -45,14 +45,14 @@ def value(quantity: int, row: int) -> int:
 def wiring() -> Wiring:
     return Wiring(
         {
-            "i2c0": [SHT4x(temperature=lambda now: value(3, row_of(now)) / 10, humidity=lambda now: value(4, row_of(now)) / 10)],
+            "i2c0": [SHT4x(lambda now: value(3, row_of(now)) / 10, lambda now: value(4, row_of(now)) / 10)],
             "uart0": Replay(lambda now: {q: value(q, row_of(now)) for q in (1, 2, 5, 6, 7, 8, 9, 10)}),
         }
     )  # fmt: skip
 
 
 def node(folder: Path, hours: float, port: int = 0, **changes: Any) -> VirtualNode:
-    """A node that samples ten quantities for some hours of its story; `changes` are settings or VirtualNode's options."""
+    """A node that samples ten quantities for some hours; `changes` are settings or VirtualNode's options."""
     options = {key: changes.pop(key) for key in ("network_time", "seed", "heap", "grace", "memory") if key in changes}
     settings: dict[str, Any] = {"until": START + int(hours * 3600)}
     if port:

@@ -121,7 +121,7 @@ def one_silent_chip_spoils_no_other():
     stuck = Chip(lambda now: OSError(110))
     wrong = Chip(lambda now: Fault(12, "another chip"))
     sensors = [make({}, chip, i, i) for i, chip in enumerate((good, silent, stuck, wrong))]
-    rows, sampler = sampled(sensors, 60, 2)
+    rows, _ = sampled(sensors, 60, 2)
     assert rows[1][2] == [7, None, None, None, 50, None, None, None], rows
     assert rows[1][3] == [0, 8, 14, 12, 0, 8, 14, 12]
     assert sensors[1].errors >= 4 and sensors[0].errors == 0
@@ -199,11 +199,12 @@ def the_time_coming_late_dates_the_row_in_progress_and_realigns():
     sampler = Sampler([make({}, Chip(constant(1)))], clock, hal, 60, lambda t, s, v, q: out.append((t, s)), log)
 
     async def main():
-        asyncio.create_task(sampler.run())
+        task = asyncio.create_task(sampler.run())
         await asyncio.sleep_ms(75000)
         clock.set((T + 13) * 1000, NETWORK)
         while len(out) < 4:
             await asyncio.sleep_ms(1000)
+        task.cancel()
 
     hal.run(main())
     assert out[0] == (60, 0)
@@ -296,6 +297,12 @@ class Peer:
 CONNACK = b"\x20\x02\x00\x00"
 
 
+async def heard(client):
+    """Connect and take in what comes."""
+    await client.connect("x")
+    await client.run()
+
+
 def ends_with(coroutine):
     """What an MQTT client's coroutine ends with."""
     try:
@@ -348,13 +355,7 @@ def publishes_are_acknowledged_by_number():
 def a_long_packet_is_refused_before_memory_is_taken():
     for head in (b"\x30\xff\xff\xff\x7f", b"\x30\x81\x10", b"\x30\xff\xff\xff\xff\x01"):
         peer = Peer(CONNACK, head)
-        client = Client(peer, None)
-
-        async def main():
-            await client.connect("x")
-            await client.run()
-
-        said = ends_with(main())
+        said = ends_with(heard(Client(peer, None)))
         assert "bytes" in said, said
         assert peer.asked <= 2
 
@@ -369,13 +370,7 @@ def what_no_broker_may_send_ends_the_connection():
         b"\x32\x01\x00",
         b"\x90\x03\x00\x01\x80",
     ):
-        client = Client(Peer(CONNACK, bad), lambda pid: None)
-
-        async def main():
-            await client.connect("x")
-            await client.run()
-
-        said = ends_with(main())
+        said = ends_with(heard(Client(Peer(CONNACK, bad), lambda pid: None)))
         assert said and "closed" not in said, (bad, said)
 
 

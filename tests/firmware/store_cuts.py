@@ -10,8 +10,9 @@ import json
 import sys
 
 import vfs
-from citymote_protocol.frame import decode
 from node.store import Store
+
+from citymote_protocol.frame import decode
 
 NODE = b"\xc1\x7e\x00\x00\x00\x01"
 COLUMNS = ((3, 0), (4, 0), (13, 1))
@@ -145,7 +146,7 @@ def work(store, model, rnd, steps):
             model.acked.append(sequence)  # it has arrived, whatever the store makes of that
             store.ack(sequence)
         elif rnd(8) == 0:
-            store.put(lambda epoch, seq: status(epoch, seq, step))
+            store.put(lambda epoch, seq, number=step: status(epoch, seq, number))
 
 
 def status(epoch, seq, step):
@@ -205,7 +206,7 @@ def go_on(store, model, pending, where):
 
 
 class Flash:
-    """NOR flash in RAM for littlefs. Before each operation `probe(operation, address, bytes or None)` may look at it."""
+    """NOR flash in RAM for littlefs. Before each operation `probe(operation, address, bytes or None)` may look."""
 
     def __init__(self, blocks):
         self.cells = bytearray(blocks * BLOCK)

@@ -1,7 +1,7 @@
-"""Runs in a MicroPython VM: a store on one megabyte of littlefs takes days of rows that nobody fetches, or that somebody does.
+"""Runs in a MicroPython VM: a store on one megabyte of littlefs takes days of rows, in an outage or delivered.
 
-arguments: days, 0 (an outage) or 1 (every frame is acknowledged). Ten quantities every two minutes, walking about as the
-published one-minute data of a Smart Citizen Kit does (its deltas take 1.2 bytes a reading). Prints one line of JSON.
+arguments: days, 0 (an outage) or 1 (every frame is acknowledged), [rows a frame]. Ten quantities every two minutes,
+walking about as the published one-minute data of a Smart Citizen Kit does. Prints one line of JSON.
 """
 
 import json

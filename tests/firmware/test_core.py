@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.support.vm import Result
 
 SCRIPT = Path(__file__).with_name("core_vm.py")
-HELPERS = {"log", "make", "sampled", "constant", "ends_with"}
+HELPERS = {"log", "make", "sampled", "constant", "ends_with", "heard"}
 CASES = [
     node.name
     for node in ast.parse(SCRIPT.read_text()).body

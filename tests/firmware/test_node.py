@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.host import brokers
 
 from citymote.broker import Broker
 from citymote_protocol.frame import decode
-from tests.host import brokers
 
 from . import collecting
 from .collecting import START, Collector, expected, node, rows, stored
@@ -221,7 +221,7 @@ def test_login_and_link_state(tmp_path: Path) -> None:
     assert topics["link"] in (b"online", b"offline")
 
 
-def certificate(folder: Path, name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None):  # noqa: ANN201
+def certificate(folder: Path, name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None):
     """A certificate for localhost, self-signed or not: (certificate, key), both in `folder` as PEM too."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -254,7 +254,8 @@ def secure(mosquitto: object, tmp_path: Path) -> Iterator[brokers.Broker]:
     certificate(folder, "stranger")
     for name in ("server.key", "server.pem", "authority.pem"):
         (folder / name).chmod(0o644)
-    extra = f"allow_anonymous true\ncafile {folder}/authority.pem\ncertfile {folder}/server.pem\nkeyfile {folder}/server.key\n"
+    files = {"cafile": "authority.pem", "certfile": "server.pem", "keyfile": "server.key"}
+    extra = "allow_anonymous true\n" + "".join(f"{word} {folder}/{name}\n" for word, name in files.items())
     with brokers.Broker(mosquitto.broker, tmp_path / "mosquitto", extra) as found:  # type: ignore[attr-defined]
         found.folder = folder  # type: ignore[attr-defined]
         yield found

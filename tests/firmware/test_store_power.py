@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.support.vm import TOP, Result
 
 SCRIPT = Path(__file__).with_name("store_cuts.py")

@@ -1,9 +1,9 @@
 """A small MQTT 3.1.1 client for a node: QoS 1 out, a few subscriptions in, over any stream of the HAL.
 
-OASIS MQTT Version 3.1.1; section numbers in the comments are that standard's. The caller owns the stream and the reconnecting,
-numbers its publishes itself (so that one sent again after a reconnect keeps its packet identifier, 4.4) and gets every
-acknowledgement by a call. A packet's length is checked before memory is taken for it. What the broker answers is awaited
-with `stream.expect`, so that a virtual node's time stands still meanwhile.
+OASIS MQTT Version 3.1.1; section numbers in the comments are that standard's. The caller owns the stream and the
+reconnecting, numbers its publishes itself (so that one sent again after a reconnect keeps its packet identifier, 4.4)
+and gets every acknowledgement by a call. A packet's length is checked before memory is taken for it. What the broker
+answers is awaited with `stream.expect`, so that a virtual node's time stands still meanwhile.
 """
 
 import asyncio
