@@ -69,9 +69,10 @@ def block(m: int, d: int, st: ptr32, q: ptr32, words: ptr32, index: int, sl: int
     fresh = d << 7
     i = 4
     q[i] = (((e + 64) >> 1) << 20) | (fresh >> 8)
-    # F, then S: average += (block - average) * (1 - exp(-5 ms / tau)), the factor being 2^-17 times k.
+    # F, then S: average += (block - average) * k / 2^17. For S, k is 1 - exp(-5 ms / 1 s); for F, 1 - exp(-5 ms / 123
+    # ms), because means of 5 ms take up to 0.26 dB from a short burst, and this gives some of it back.
     j = 0
-    k = 5139
+    k = 5217
     while j < 4:
         m = (q[j] << sl) >> sl
         i = j + 1

@@ -101,7 +101,7 @@ class Reference:
             q[10 + 3 * k : 13 + 3 * k] = [total & LOW, (total >> 22) & LOW, self._fits(total >> 44)]
         mantissa, exponent = self._mantissa(energy)
         q[4] = ((exponent + 64) >> 1) << 20 | mantissa >> 8
-        for k, factor in ((0, 5139), (2, 654)):
+        for k, factor in ((0, 5217), (2, 654)):
             q[k], q[k + 1] = self._average(q[k], q[k + 1], mantissa, exponent, factor)
             key = ((q[k + 1] + 64) >> 1) << 20 | q[k] >> 8
             q[6 + k] = max(q[6 + k], key)
