@@ -12,11 +12,11 @@ from citymote_protocol import cbor as _cbor
 from citymote_protocol import columns as _columns
 from citymote_protocol import cose as _cose
 from citymote_protocol import frame as _frame
-from citymote_protocol import header as _header
 from citymote_protocol import limits as _limits
 from citymote_protocol import quality as _quality
 from citymote_protocol import quantities as _quantities
 from citymote_protocol import read_batch as _read_batch
+from citymote_protocol import read_header as _read_header
 from citymote_protocol import sealing as _sealing
 from citymote_protocol.errors import FrameError, ProtocolError
 
@@ -135,7 +135,7 @@ def column_list(data: bytes) -> tuple[tuple[Column, ...], int] | None:
     """The columns that an explicit list at the beginning of `data` names, and its size; None if it is not sound."""
     reader: Any = cast("Any", _cbor).Reader(data)
     try:
-        columns: tuple[Column, ...] = cast("Any", _header).read_columns(reader)
+        columns: tuple[Column, ...] = cast("Any", _read_header).read_columns(reader)
     except FrameError:
         return None
     return columns, cast("int", reader.pos)
@@ -147,7 +147,7 @@ def option_runs(data: bytes, columns: tuple[Column, ...], count: int) -> Sequenc
     frame.columns, frame.count = columns, count
     reader: Any = cast("Any", _cbor).Reader(data)
     try:
-        cast("Any", _header).read_options(reader, frame, cast("Any", _read_batch).read_quality)
+        cast("Any", _read_header).read_options(reader, frame, cast("Any", _read_batch).read_quality)
         reader.finish()
     except FrameError:
         return None

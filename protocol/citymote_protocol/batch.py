@@ -8,70 +8,17 @@ of packed frames is in `rice`, sealing in `sealing`.
 
 from array import array
 
-from .cbor import ARRAY, MAP, UINT, put_bytes, put_head
+from .cbor_write import ARRAY, MAP, UINT, put_bytes, put_head
 from .columns import FOUND, put_column
 from .errors import ARGUMENT, EncodeError
-from .header import (
-    BATCH,
-    NIL,
-    OPTION_QUALITY,
-    PACKED,
-    Frame,
-    columns_bytes,
-    node_bytes,
-    put_header,
-    put_time,
-)
+from .header import BATCH, OPTION_QUALITY, PACKED, columns_bytes, node_bytes, put_header, put_time
 from .limits import MAX_COUNT, MAX_FRAME, MAX_GAP, MAX_INTERVAL, MAX_RUNS, MAX_TIME
 from .quality import MAX_CODE
 from .times import put_interval
 
 
-class Batch(Frame):
-    """Rows of readings at a regular interval, or at `times` of their own."""
-
-    kind = BATCH
-
-    def __init__(self):
-        Frame.__init__(self)
-        self.interval = 0
-        self.count = 0
-        self.columns = ()  # ((quantity, instance), ...)
-        self.values = ()  # one list a column: integers at the registry's resolution, None where absent
-        self.quality = ()  # (column, start, length, code), nothing said: unchecked
-        self.times = None  # seconds of each row, or None where regular
-        self.packed = False
-
-    def time_of(self, row):
-        return self.time + row * self.interval if self.times is None else self.times[row]
-
-
-def _count_runs(codes, count):
-    """How many runs of codes that are not 0 there are in all columns."""
-    found = 0
-    for column in range(len(codes)):
-        line = codes[column]
-        if line is None:
-            continue
-        last = 0
-        for row in range(count):
-            code = line[row]
-            if code != last:
-                if not 0 <= code <= MAX_CODE:
-                    raise EncodeError(ARGUMENT, "quality code %d" % code)
-                if code:
-                    found += 1
-                last = code
-    if found > MAX_RUNS:
-        raise EncodeError(ARGUMENT, "%d quality runs" % found)
-    return found
-
-
-def _put_quality(buf, pos, codes, count, found):
-    """Write the map of optional fields with its one field, the runs of quality codes."""
-    pos = put_head(buf, pos, MAP, 1)
-    pos = put_head(buf, pos, UINT, OPTION_QUALITY)
-    pos = put_head(buf, pos, ARRAY, found * 4)
+def _put_runs(buf, pos, codes, count):
+    """Write the runs of quality codes that are not 0; without a buffer only count them from `pos` on."""
     for column in range(len(codes)):
         line = codes[column]
         if line is None:
@@ -82,11 +29,17 @@ def _put_quality(buf, pos, codes, count, found):
             start = row
             while row < count and line[row] == code:
                 row += 1
-            if code:
-                pos = put_head(buf, pos, UINT, column)
-                pos = put_head(buf, pos, UINT, start)
-                pos = put_head(buf, pos, UINT, row - start)
-                pos = put_head(buf, pos, UINT, code)
+            if not code:
+                continue
+            if not 0 <= code <= MAX_CODE:
+                raise EncodeError(ARGUMENT, "quality code %d" % code)
+            if buf is None:
+                pos += 1
+                continue
+            pos = put_head(buf, pos, UINT, column)
+            pos = put_head(buf, pos, UINT, start)
+            pos = put_head(buf, pos, UINT, row - start)
+            pos = put_head(buf, pos, UINT, code)
     return pos
 
 
@@ -114,13 +67,15 @@ class Encoder:
     def encode_into(self, epoch, seq, time, clock, interval, count, columns, quality=None, packed=False, times=None):
         """The same; returns the length of the frame in `buffer` and takes no memory."""
         self._check(time, interval, count, columns, times)
-        runs = _count_runs(quality, count) if quality is not None else 0
+        runs = 0 if quality is None else _put_runs(None, 0, quality, count)
+        if runs > MAX_RUNS:
+            raise EncodeError(ARGUMENT, "%d quality runs" % runs)
         buf = self.buffer
         tail = 1 if runs else 0
         pos = 0
         if packed:
             # a frame that need not say its node says nothing at all about it: a byte is much on a narrow link
-            node = None if self._node == NIL else self._node
+            node = None if len(self._node) == 1 else self._node
             items = (5 if node is None else 6) + tail
             pos = put_header(buf, items, PACKED, clock, node, epoch, seq)
             pos = put_bytes(buf, pos, self._columns)
@@ -140,7 +95,10 @@ class Encoder:
             for index in range(width):
                 pos = put_column(buf, pos, columns[index], count, self._found)
         if runs:
-            pos = _put_quality(buf, pos, quality, count, runs)
+            pos = put_head(buf, pos, MAP, 1)
+            pos = put_head(buf, pos, UINT, OPTION_QUALITY)
+            pos = put_head(buf, pos, ARRAY, runs * 4)
+            pos = _put_runs(buf, pos, quality, count)
         if pos > MAX_FRAME:
             raise EncodeError(ARGUMENT, "%d bytes are over %d" % (pos, MAX_FRAME))
         return pos

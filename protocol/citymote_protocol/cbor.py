@@ -3,9 +3,25 @@
 Integers to 64 bits, byte and text strings, arrays, maps, false, true, null and a few tags; definite lengths, shortest
 heads and sorted keys only (RFC 8949, 4.2.1), no floats.  What is outside of it is refused with its own code before
 memory is taken for it: a library's defaults would let most of it pass.  The reader walks one item after the other,
-because every grammar here is known in advance; `loads` and `dumps` are for the few places where it is not.
+because every grammar here is known in advance; `loads` and `dumps` are for the few places where it is not.  Heads and
+integers are written by `cbor_write`, which is all that a node needs, and are handed on here.
 """
 
+from .cbor_write import (  # noqa: F401
+    ARRAY,
+    BYTES,
+    MAP,
+    NINT,
+    NULL,
+    SIMPLES,
+    TAGGED,
+    TEXTS,
+    UINT,
+    head_size,
+    put_bytes,
+    put_head,
+    put_int,
+)
 from .errors import (
     DEPTH,
     DUPLICATE_KEY,
@@ -28,16 +44,6 @@ from .errors import (
 )
 from .limits import MAX_BYTES, MAX_DEPTH, MAX_TEXT
 
-UINT = 0
-NINT = 1
-BYTES = 2
-TEXTS = 3
-ARRAY = 4
-MAP = 5
-TAGGED = 6
-SIMPLES = 7
-
-NULL = 0xF6
 _ANY = 0xFFFFFFFFFFFFFFFF  # a length without a limit of its own: what bytes there are decides
 _NAMES = ("unsigned integer", "negative integer", "byte string", "text", "array", "map", "tag", "simple value")
 
@@ -264,60 +270,6 @@ def loads(data, depth=MAX_DEPTH):
     value = reader.item(depth)
     reader.finish()
     return value
-
-
-def put_head(buf, pos, major, number):
-    """Write one shortest head at `pos`; returns the position behind it.  Takes no memory."""
-    major <<= 5
-    size = head_size(number)
-    if pos + size > len(buf):
-        raise EncodeError(NO_ROOM)
-    if size == 1:
-        buf[pos] = major | number
-        return pos + 1
-    if size == 2:
-        buf[pos] = major | 24
-        buf[pos + 1] = number
-        return pos + 2
-    if size == 3:
-        buf[pos] = major | 25
-        buf[pos + 1] = number >> 8
-        buf[pos + 2] = number & 255
-        return pos + 3
-    buf[pos] = major | (26 if size == 5 else 27)
-    end = pos + size
-    for i in range(end - 1, pos, -1):
-        buf[i] = number & 255
-        number >>= 8
-    return end
-
-
-def put_int(buf, pos, number):
-    """Write an integer at `pos`; returns the position behind it."""
-    if number < 0:
-        return put_head(buf, pos, NINT, -1 - number)
-    return put_head(buf, pos, UINT, number)
-
-
-def put_bytes(buf, pos, data):
-    """Copy bytes as they are; a loop, because a slice would take memory on the node."""
-    count = len(data)
-    if pos + count > len(buf):
-        raise EncodeError(NO_ROOM)
-    for i in range(count):
-        buf[pos + i] = data[i]
-    return pos + count
-
-
-def head_size(number):
-    """Bytes of a head that carries this number."""
-    if number < 24:
-        return 1
-    if number < 0x100:
-        return 2
-    if number < 0x10000:
-        return 3
-    return 5 if number <= 0xFFFFFFFF else 9
 
 
 class Writer:

@@ -6,8 +6,7 @@ smallest form wins, by a rule that looks at the values alone, so that the same r
 The bit stream that replaces all columns is in `rice`.
 """
 
-from .cbor import ARRAY, BYTES, TAGGED, UINT, head_size, put_head, put_int
-from .header import check_room
+from .cbor_write import ARRAY, BYTES, TAGGED, UINT, check_room, head_size, put_head, put_int
 from .limits import MAX_STEP
 from .quantities import ABSENT
 

@@ -4,14 +4,14 @@ Encoders are where their kinds are and are handed on here.  A sealed envelope is
 apart by the first byte, `sealing` opens it, and what comes out is decoded here.
 """
 
-from .batch import Batch, Encoder
-from .descriptor import Descriptor, encode_descriptor, read_descriptor
+from .batch import Encoder
+from .body import Frame
+from .descriptor import Descriptor, encode_descriptor
 from .errors import EncodeError, FrameError
-from .event import Event, Status, encode_event, encode_status, read_event
+from .event import encode_event, encode_status
 from .header import (
     BATCH,
     BLE,
-    CLOCKS,
     DESCRIPTOR,
     ESTIMATED,
     EVENT,
@@ -20,11 +20,11 @@ from .header import (
     PACKED,
     SATELLITE,
     STATUS,
-    Frame,
-    begin,
-    is_envelope,
 )
-from .read_batch import read_batch, read_packed
+from .read_batch import Batch, read_batch, read_packed
+from .read_descriptor import read_descriptor
+from .read_event import Event, Status, read_event
+from .read_header import CLOCKS, begin, is_envelope
 
 
 def decode(data):

@@ -1,47 +1,21 @@
-"""What every frame begins with, and what may follow behind it (SPEC chapter 3).
+"""What every frame begins with (SPEC chapter 3), written; `read_header` reads it, and what may follow behind it.
 
 One array: head, node, store epoch, sequence, time, then what its kind carries, then at most one map of optional
-fields.  This module has the parts that all kinds share, in both directions; batch, event and descriptor have their
-own modules.
+fields.  This module has the parts that all kinds share; batch, event and descriptor have their own modules.
 """
 
-from .cbor import ARRAY, MAP, UINT, Reader, dumps, put_bytes, put_head
-from .errors import (
-    ARGUMENT,
-    CLOCK,
-    COLUMNS,
-    CRITICAL,
-    DUPLICATE_COLUMN,
-    ITEMS,
-    KIND,
-    NO_ROOM,
-    NODE,
-    RANGE,
-    SEALED,
-    SET,
-    TOO_LARGE,
-    TOO_LONG,
-    TRUNCATED,
-    TYPE,
-    EncodeError,
-    FrameError,
-)
-from .errors import (
-    VERSION as BAD_VERSION,
-)
+from .cbor_write import ARRAY, UINT, put_bytes, put_head
+from .errors import ARGUMENT, EncodeError
 from .limits import (
     MAX_COLUMNS,
     MAX_EPOCH,
-    MAX_FRAME,
     MAX_INSTANCE,
-    MAX_OPTIONS,
     MAX_QUANTITY,
     MAX_SEQ,
-    MAX_SET,
     MAX_TIME,
     VERSION,
 )
-from .quantities import quantity_set, set_id_for
+from .quantities import set_id_for
 
 BATCH = 0
 EVENT = 1
@@ -54,162 +28,40 @@ BLE = 1
 NETWORK = 2
 SATELLITE = 3
 ESTIMATED = 4
-CLOCKS = ("never", "ble", "network", "satellite", "estimated")
-
-NIL = b"\xf6"
 
 OPTION_MINOR = 0
 OPTION_QUALITY = 1
-
-ENVELOPES = (0xD0, 0x83)  # COSE_Encrypt0 with its tag 16, and without
-
-
-class Frame:
-    """What all kinds of frames say; a decoded frame is one of the subclasses."""
-
-    kind = -1
-
-    def __init__(self):
-        self.node = None  # six bytes, or None where the envelope or the link names the node
-        self.epoch = 0
-        self.seq = 0
-        self.time = 0
-        self.clock = 0
-        self.minor = 0
-        self.options = ()  # optional fields that this version does not know: (key, bytes of the value)
-
-    def identity(self):
-        """What makes a frame that arrives twice the same frame."""
-        return (self.node, self.epoch, self.seq)
-
-
-def is_envelope(data):
-    """Whether a message is a sealed envelope (SPEC 3.1); everything else has to be a bare frame."""
-    return len(data) > 0 and data[0] in ENVELOPES
-
-
-def begin(data):
-    """Read what all kinds share: (reader, kind, items of the array, (node, epoch, seq), clock)."""
-    if len(data) > MAX_FRAME:
-        raise FrameError(TOO_LARGE, "%d bytes are over %d" % (len(data), MAX_FRAME))
-    if is_envelope(data):
-        raise FrameError(SEALED, "a sealed envelope: open it first")
-    reader = Reader(data)
-    items = reader.array(MAX_FRAME)
-    head = reader.uint(0xFFFFFFFF)
-    if head >> 6 != VERSION - 1:
-        raise FrameError(BAD_VERSION, "version %d, this is %d" % ((head >> 6) + 1, VERSION))
-    kind = head >> 3 & 7
-    if kind > DESCRIPTOR:
-        raise FrameError(KIND, "kind %d" % kind)
-    clock = head & 7
-    if clock > ESTIMATED:
-        raise FrameError(CLOCK, "clock state %d" % clock)
-    if items < 5:
-        raise FrameError(ITEMS, "%d items" % items)
-    return reader, kind, items, clock
-
-
-def read_node(reader):
-    if reader.is_null():
-        return None
-    try:
-        node = reader.bytes(6)
-    except FrameError as error:
-        if error.code != TOO_LONG:
-            raise
-        node = b""
-    if len(node) != 6:
-        raise FrameError(NODE, "a node id has six bytes")
-    return node
-
-
-def read_identity(reader, frame):
-    frame.node = read_node(reader)
-    read_sequence(reader, frame)
-
-
-def read_sequence(reader, frame):
-    frame.epoch = reader.uint(MAX_EPOCH)
-    frame.seq = reader.uint(MAX_SEQ)
-
-
-def read_columns(reader):
-    """A set id, or a list of quantities, each a number or [number, instance]."""
-    if reader.peek() >> 5 != ARRAY:
-        number = reader.uint(MAX_SET)
-        columns = quantity_set(number)
-        if columns is None:
-            raise FrameError(SET, "set %d is not in this registry" % number)
-        return columns
-    length = reader.array(MAX_FRAME)
-    if not 1 <= length <= MAX_COLUMNS:
-        raise FrameError(COLUMNS, "%d columns" % length)
-    columns = []
-    for _ in range(length):
-        instance = 0
-        if reader.peek() >> 5 == ARRAY:
-            if reader.array(2) != 2:
-                raise FrameError(TYPE, "a column is a quantity or [quantity, instance]")
-            quantity = reader.uint(MAX_QUANTITY)
-            instance = reader.uint(MAX_INSTANCE)
-            if instance == 0:
-                raise FrameError(RANGE, "instance 0 is written without brackets")
-        else:
-            quantity = reader.uint(MAX_QUANTITY)
-        if quantity == 0:
-            raise FrameError(RANGE, "quantity 0")
-        column = (quantity, instance)
-        if column in columns:
-            raise FrameError(DUPLICATE_COLUMN, "quantity %d, instance %d" % column)
-        columns.append(column)
-    return tuple(columns)
-
-
-def read_options(reader, frame, quality):
-    """The map of optional fields: even keys may be passed over, odd ones may not (SPEC 3.7).
-
-    `quality` reads field 1, or is None where the kind has no such field.
-    """
-    if reader.peek() >> 5 != MAP:
-        if reader.peek() < 0:
-            raise FrameError(TRUNCATED, "optional fields missing")
-        raise FrameError(TYPE, "optional fields are a map")
-    kept = []
-    last = -1
-    for _ in range(reader.map(MAX_OPTIONS)):
-        last = reader.key(last)
-        if last == OPTION_MINOR:
-            frame.minor = reader.uint(0xFFFF)
-        elif last == OPTION_QUALITY and quality is not None:
-            quality(reader, frame)
-        elif last & 1:
-            raise FrameError(CRITICAL, "field %d must be understood" % last)
-        else:
-            kept.append((last, reader.raw()))
-    frame.options = tuple(kept)
 
 
 def columns_bytes(columns):
     """How a frame names its columns: the set id where there is one, else the list."""
     if not 1 <= len(columns) <= MAX_COLUMNS:
         raise EncodeError(ARGUMENT, "%d columns" % len(columns))
-    items = []
+    buf = bytearray(2 + 6 * len(columns))
+    number = set_id_for(columns)
+    if number is not None:
+        return bytes(buf[: put_head(buf, 0, UINT, number)])
+    pos = put_head(buf, 0, ARRAY, len(columns))
     for i, (quantity, instance) in enumerate(columns):
         if not (1 <= quantity <= MAX_QUANTITY and 0 <= instance <= MAX_INSTANCE):
             raise EncodeError(ARGUMENT, "column %d, %d" % (quantity, instance))
         if (quantity, instance) in columns[:i]:
             raise EncodeError(ARGUMENT, "column %d, %d twice" % (quantity, instance))
-        items.append([quantity, instance] if instance else quantity)
-    number = set_id_for(columns)
-    return dumps(items if number is None else number)
+        if instance:
+            pos = put_head(buf, pos, ARRAY, 2)
+        pos = put_head(buf, pos, UINT, quantity)
+        if instance:
+            pos = put_head(buf, pos, UINT, instance)
+    return bytes(buf[:pos])
 
 
 def node_bytes(node):
     """A node id as it stands in a frame."""
-    if node is not None and len(node) != 6:
+    if node is None:
+        return b"\xf6"
+    if len(node) != 6:
         raise EncodeError(ARGUMENT, "a node id has six bytes")
-    return dumps(node)
+    return b"\x46" + node
 
 
 def put_header(buf, items, kind, clock, node, epoch, seq):
@@ -228,8 +80,3 @@ def put_time(buf, pos, time):
     if not 0 <= time <= MAX_TIME:
         raise EncodeError(ARGUMENT, "time out of range")
     return put_head(buf, pos, UINT, time)
-
-
-def check_room(buf, pos, size):
-    if pos + size > len(buf):
-        raise EncodeError(NO_ROOM, "%d bytes are not enough" % len(buf))

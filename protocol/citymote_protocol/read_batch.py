@@ -1,12 +1,33 @@
 """Batch frames, plain and packed, read (SPEC chapters 3 and 4)."""
 
-from .cbor import ARRAY, BYTES, UINT
+from .body import Frame
+from .cbor_write import ARRAY, BYTES, UINT
 from .errors import COUNT, INTERVAL, ITEMS, NODE, QUALITY, TIMES, FrameError
-from .header import read_columns, read_identity, read_options, read_sequence
+from .header import BATCH
 from .limits import MAX_COUNT, MAX_FRAME, MAX_GAP, MAX_INTERVAL, MAX_RUNS, MAX_TIME
 from .quality import MAX_CODE
 from .read_columns import read_column, read_mask
+from .read_header import read_columns, read_identity, read_options, read_sequence
 from .read_packed import unpack
+
+
+class Batch(Frame):
+    """Rows of readings at a regular interval, or at `times` of their own."""
+
+    kind = BATCH
+
+    def __init__(self):
+        Frame.__init__(self)
+        self.interval = 0
+        self.count = 0
+        self.columns = ()  # ((quantity, instance), ...)
+        self.values = ()  # one list a column: integers at the registry's resolution, None where absent
+        self.quality = ()  # (column, start, length, code), nothing said: unchecked
+        self.times = None  # seconds of each row, or None where regular
+        self.packed = False
+
+    def time_of(self, row):
+        return self.time + row * self.interval if self.times is None else self.times[row]
 
 
 def read_batch(reader, items, frame):

@@ -4,7 +4,7 @@ Every form is recognised by what stands second or third in its array, and each s
 has: a column that is too short or too long is refused, never filled up.
 """
 
-from .cbor import ARRAY, BYTES, TAGGED
+from .cbor_write import ARRAY, BYTES, TAGGED
 from .columns import SINT8, SINT16
 from .errors import COLUMN_LENGTH, MASK, RANGE, TAG, TRUNCATED, TYPE, VALUE, FrameError
 from .limits import MAX_COUNT, MAX_DELTA, MAX_FRAME, MAX_STEP, MAX_VALUE, MIN_VALUE

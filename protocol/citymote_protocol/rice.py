@@ -8,7 +8,7 @@ makes `Packer.put` return 0, and the frame is sent as plain columns instead.
 
 from array import array
 
-from .cbor import BYTES, head_size, put_head
+from .cbor_write import BYTES, head_size, put_head
 from .columns import divisor
 from .errors import (
     NO_ROOM,

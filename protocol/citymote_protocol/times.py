@@ -4,8 +4,7 @@ Aligned sampling needs one number; a lost sample or a clock that was set needs a
 jitters in every row has one deviation a row.  The smaller form wins, like in a column.
 """
 
-from .cbor import ARRAY, BYTES, UINT, head_size, put_head, put_int
-from .header import check_room
+from .cbor_write import ARRAY, BYTES, UINT, check_room, head_size, put_head, put_int
 
 
 def put_interval(buf, pos, interval, count, times):
