@@ -1,5 +1,7 @@
 """What the node is: the descriptor frame that it sends when it has started. Forgotten once it is in the store."""
 
+# sys.implementation is a tuple here.
+# pyright: reportIndexIssue=false
 import sys
 
 from citymote_protocol.descriptor import Descriptor, Sensor, encode_descriptor

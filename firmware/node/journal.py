@@ -5,6 +5,8 @@ Levels as in the HAL: 0 error, 1 warning, 2 information, 3 detail. Secrets are t
 from the settings; from then on their text appears nowhere, whatever an exception or a peer puts into a message.
 """
 
+# The stubs know no StringIO.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 import io
 import sys
 

@@ -5,6 +5,8 @@ clock's news reach the store, and what the end of a virtual node's run means is 
 `app` makes this.
 """
 
+# The parts are there when they are used.
+# pyright: reportAttributeAccessIssue=false
 import asyncio
 
 from .clock import NETWORK, Clock
@@ -34,7 +36,8 @@ class Node:
         self.clock.restore(hal.rtc())
         self.clock.changed = self._clock_changed
         self.asked = asyncio.Event()  # the network has been asked for the time once
-        self.sensors = self.store = self.sampler = self.telemetry = self.health = None
+        self.sensors = ()
+        self.store = self.sampler = self.telemetry = self.health = None
 
     def keep(self, time, state, values, quality):
         # A row has been made: it is safe when this returns.
@@ -87,7 +90,7 @@ class Node:
                 pass
 
     async def start(self, link, seal):
-        """Start everything in order. `link` is what frames go over, `seal` turns a frame into what is published, None leaves frames bare."""
+        """Start everything in order: `link` makes what frames go over, `seal` (or None) makes of them what is published."""
         from . import startup
 
         keep = self.supervisor.start

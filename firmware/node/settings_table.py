@@ -4,6 +4,8 @@ Apart from `settings`, because a running node reads values and seldom checks one
 when the node has started.
 """
 
+# Limits are numbers or words.
+# pyright: reportOperatorIssue=false, reportCallIssue=false, reportArgumentType=false
 from binascii import unhexlify
 
 from .settings import SettingsError

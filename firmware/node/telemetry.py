@@ -35,8 +35,8 @@ def der(source):
 class Telemetry:
     """Keeps frames flowing from `store` to the broker that the settings name.
 
-    `link` makes a client of `links.mqtt`. `seal` turns a frame into what is published. Commands come in on `citymote/<node id>/commands`, if anyone has set
-    `received`.
+    `link` makes a client as `links.mqtt` has one; `seal` turns a frame into what is published. Commands come in on
+    `citymote/<node id>/commands`, if anyone has set `received`.
     """
 
     def __init__(self, store, settings, hal, node, log, link, seal=None):
