@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import repeat
+from importlib.util import find_spec
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, Union, cast
 
 from citymote import wire
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 OnError = str | Callable[[FrameProblem, Item], None]
 ON_ERROR = ("raise", "skip", "keep")
+
+# Messages that `readings` decodes together, and fewer than which it does one by one: numpy has to be worth its import.
+CHUNK = 4096
+LONG = 256
 
 
 Keys = Union[None, str, "os.PathLike[str]", "Opener"]
@@ -137,10 +142,21 @@ class Decoder:
     def readings(self, source: Source) -> Iterator[Reading]:
         """The readings of a source, in its order."""
         tally = self.tally
-        for frame in self.frames(source):
-            for reading in readings_of(frame):
-                tally.readings += 1
-                yield reading
+        items = read(source)
+        if not isinstance(source, Iterator) and find_spec("numpy") is not None:
+            # A source that is there as a whole can be read many messages at a time. What an iterator gives is passed on
+            # message by message: it may be somebody's live stream.
+            while len(chunk := list(islice(items, CHUNK))) >= LONG:
+                from citymote import bulk
+
+                yield from bulk.readings(self, chunk)
+            items = iter(chunk)
+        for item in items:
+            frame = self.take(item)
+            if frame is not None:
+                made = list(readings_of(frame))
+                tally.readings += len(made)
+                yield from made
 
     def take(self, item: Item) -> Frame | None:
         """One message or piece of damage: its frame, or None once its problem has been dealt with."""
@@ -244,7 +260,7 @@ QUALITY_NAMES: dict[int, str] = dict(wire.QUALITY_WORDS)
 
 
 @cache
-def _column(number: int) -> tuple[str, str, int]:
+def column_words(number: int) -> tuple[str, str, int]:
     """Name, unit and scale of a quantity."""
     entry = quantity(number)
     return entry.name, entry.unit, 10**entry.decimals
@@ -296,7 +312,7 @@ def readings_of(frame: Frame) -> Iterator[Reading]:
         codes = wire.expand_quality(body.quality, len(body.columns), count)
         lines: list[Iterable[tuple[str, int, float | None, str, str]]] = []
         for (what, instance), values, line in zip(body.columns, body.values, codes, strict=False):
-            name, unit, scale = _column(what)
+            name, unit, scale = column_words(what)
             scaled = [None if value is None else value / scale for value in values]
             marks = repeat("unchecked", count) if line is None else [quality_name(code) for code in line]
             lines.append(zip(repeat(name, count), repeat(instance), scaled, repeat(unit), marks))
@@ -306,7 +322,7 @@ def readings_of(frame: Frame) -> Iterator[Reading]:
                 yield _new(Reading, (node, seq, epoch, when, how, name, instance, value, unit, mark, sealed))
         return
     for time, clock, what, instance, value, code in samples_of(body):
-        name, unit, scale = _column(what)
+        name, unit, scale = column_words(what)
         number = None if value is None else value / scale
         how = time_quality_name(clock)
         yield Reading(

@@ -226,3 +226,37 @@ def test_bad_vectors_are_refused_with_their_code(vectors: Path) -> None:
         assert list(decoder.readings([data])) == [], case["name"]
         if case["error"] != "sealed":
             assert list(decoder.tally.problems) == [case["error"]], case["name"]
+
+
+def many(seed: int = 0) -> list[bytes]:
+    """Enough messages for the bulk way, with a bad one, an event and a frame of another shape among them."""
+    frames = batches(600)
+    frames[100] = frames[100][:-1]
+    frames[200] = event(200)
+    frames[300] = batch(300, columns=((60_000, 1), (3, 0)), quality=[bytes((8, 0, 0, 3, 3)), None])
+    frames[400] = frames[400] + b"\x00"
+    return frames
+
+
+def test_many_messages_read_together_are_as_if_one_by_one() -> None:
+    together, alone = Decoder(on_error="keep"), Decoder(on_error="keep")
+    assert list(together.readings(many())) == list(alone.readings(iter(many())))
+    assert together.tally == alone.tally
+    assert [aside.data for aside in together.aside] == [aside.data for aside in alone.aside]
+
+
+def test_many_messages_raise_in_their_turn() -> None:
+    seen: list[int] = []
+    with pytest.raises(FrameProblem) as caught:
+        seen.extend(reading.seq for reading in citymote.readings(many()))
+    assert max(seen) == 99
+    assert caught.value.where == "frame 101"
+
+
+def test_many_sealed_messages(keys: KeyFile, sealer: Sealer) -> None:
+    messages = [sealer.seal(batch(seq, node=None)) for seq in range(300)]
+    messages[7] = messages[7][:-1] + bytes((messages[7][-1] ^ 1,))
+    together, alone = Decoder(Opener(keys), "skip"), Decoder(Opener(keys), "skip")
+    assert list(together.readings(messages)) == list(alone.readings(iter(messages)))
+    assert together.tally == alone.tally
+    assert together.tally.failed == 1
