@@ -1,0 +1,92 @@
+"""The examples of docs/decode.md and docs/collect.md, run as a user would run them, in a folder with a user's files."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.host.brokers import Broker, Publisher
+from tests.host.making import NODE, batch, batches, write_capture
+
+from citymote import Decoder, open_store
+from citymote.crypto import HostCrypto
+from citymote.keys import KeyFile
+from citymote_protocol import p256
+from citymote_protocol.sealing import Sealer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TOP = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def examples(name: str) -> list[tuple[str, str]]:
+    found = BLOCK.findall((TOP / "docs" / name).read_text(encoding="utf-8"))
+    assert found, f"docs/{name} has no examples"
+    return found
+
+
+def run(kind: str, text: str, folder: Path) -> None:
+    """Run one example; `citymote` is this checkout's."""
+    shim = folder / "bin"
+    shim.mkdir(exist_ok=True)
+    (shim / "citymote").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m citymote "$@"\n')
+    (shim / "citymote").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{shim}:{os.environ['PATH']}"}
+    command = ["sh", "-e", "-c", text] if kind == "sh" else [sys.executable, "-c", text]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """The files that the pages talk about."""
+    write_capture(tmp_path / "day.cmcap", batches(20))
+    (tmp_path / "mixed.hex").write_text(f"{batch(0).hex()}\n{batch(1).hex()[:-2]}\n{batch(2).hex()}\n")
+    (tmp_path / "stations.csv").write_text(f"node,latitude,longitude\n{NODE.hex()},37.5665,126.978\n")
+    return tmp_path
+
+
+def test_decoding(desk: Path) -> None:
+    crypto = HostCrypto()
+    keys = KeyFile.create(desk / "city.keys")
+    private, public = p256.run(crypto.key_pair_steps())
+    sealer = Sealer(crypto, keys.add_node(public), private, keys.collectors[0].public, 1, bytes(range(8)))
+    keys.save()
+    write_capture(desk / "sealed.cmcap", [sealer.seal(batch(seq, node=None)) for seq in range(3)])
+    for kind, text in examples("decode.md"):
+        run(kind, text, desk)
+    assert (desk / "odd.cmcap").exists()
+    assert len((desk / "day.jsonl").read_text().splitlines()) == 1000
+
+
+@pytest.fixture
+def broker(mosquitto, tmp_path: Path) -> Iterator[Broker]:
+    with Broker(mosquitto.broker, tmp_path / "broker") as running:
+        yield running
+
+
+def test_collecting(desk: Path, broker: Broker) -> None:
+    with Publisher(broker) as publisher:
+        publisher.send(NODE.hex(), batch(0))
+    with open_store(desk / "city.db") as store:
+        store.add(Decoder().frames(batches(5)))
+    for kind, text in examples("collect.md"):
+        run(kind, text.replace("mqtt://localhost", broker.url), desk)
+    assert (desk / "pm.csv").read_text().startswith("node,seq,time")
+    assert (desk / "city-store" / "frames.db").exists()
+
+
+@pytest.mark.parametrize("name", ["decode.md", "collect.md"])
+def test_every_line_of_an_example_is_one_that_is_run(name: str) -> None:
+    text = (TOP / "docs" / name).read_text(encoding="utf-8")
+    shown = set(re.findall(r"^```(\w+)", text, re.MULTILINE))
+    assert shown <= {"sh", "python", "json"}
