@@ -21,26 +21,11 @@ _RESET = 5000  # ms before the first reset after a failed start; doubled up to a
 _RESET_LONGEST = 3600000
 _HOPELESS = 5  # failed starts after which a virtual node gives up
 
-# What the stages of a start leave behind. Modules whose classes live on in somebody's hands only lose their name.
-_AFTER_IDENTITY = (
-    "node.settings_table",
-    "node.enrol",
-    "node.identity",
-    "node.crypto",
-    "citymote_protocol.p256",
-    "citymote_protocol.sealing",
-    "citymote_protocol.cose",
-    "citymote_protocol.crypto",
-    "citymote_protocol.hkdf",
-    "citymote_protocol.aesccm",
-)
-_AFTER_START = (
-    "node.startup",
-    "node.fitting",
-    "node.describe",
-    "citymote_protocol.descriptor",
-    "citymote_protocol.quantity_names",
-)
+
+def load_modules(names):
+    """Import these modules one after the other, none inside another."""
+    for name in names:
+        __import__(name)
 
 
 def forget(modules, log):
@@ -65,26 +50,36 @@ def _settings(log):
     return settings
 
 
-async def _identity(log, settings):
+async def _identity(log, settings, stages):
+    load_modules(stages.IDENTITY)
     from .enrol import enrol
 
     return await enrol(hal, log, CONFIG, settings["collector_key"])
 
 
-async def start(log):
-    """From power to a running node, stage by stage."""
-    for name in hal.mount():
-        log(WARNING, "/%s was blank or damaged: formatted" % name)
-    settings = _settings(log)
-    forget((), log)
-    name, boots, seal = await _identity(log, settings)
-    forget(_AFTER_IDENTITY, log)
+async def _node(log, settings, stages, name, boots, seal):
+    load_modules(stages.NODE)
     from .links.mqtt import Client
     from .node import Node
 
     node = Node(hal, log, settings, name, boots)
     await node.start(Client, seal)
-    forget(_AFTER_START, log)
+    return node
+
+
+async def start(log):
+    """From power to a running node, stage by stage."""
+    from . import stages
+
+    for name in hal.mount():
+        log(WARNING, "/%s was blank or damaged: formatted" % name)
+    settings = _settings(log)
+    name, boots, seal = await _identity(log, settings, stages)
+    forget(stages.IDENTITY_GONE, log)
+    node = await _node(log, settings, stages, name, boots, seal)
+    gone = stages.NODE_GONE
+    stages = None
+    forget(gone, log)
     remove(_CRASHES)
     return node
 

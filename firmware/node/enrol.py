@@ -55,7 +55,7 @@ async def enrol(hal, log, directory, collector):
 
 
 async def _sealer(crypto, identity, collector):
-    from citymote_protocol.sealing import Sealer
+    from citymote_protocol.seal import Sealer
 
     random8 = crypto.random(8)
     made = Sealer(crypto, identity.node_id, identity.private_key(), collector, identity.boots, random8)

@@ -19,7 +19,7 @@ What is found at start, and what is done (SPEC 5.3, table 1):
 
 import os
 
-from citymote_protocol import sealing
+from citymote_protocol import keying
 
 from . import files
 
@@ -86,7 +86,7 @@ class Identity:
         self._private = content[:32]
         self.public = content[32:65]
         self._claim_secret = content[65:]
-        self.node_id = sealing.node_id(sha256, self.public)
+        self.node_id = keying.node_id(sha256, self.public)
         self.boots = boots
         self.persisted = persisted  # False: the flash no longer takes the boot counter (health reports it)
 

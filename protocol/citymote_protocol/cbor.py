@@ -7,7 +7,7 @@ because every grammar here is known in advance; `loads` and `dumps` are for the 
 integers are written by `cbor_write`, which is all that a node needs, and are handed on here.
 """
 
-from .cbor_write import (  # noqa: F401
+from .cbor_write import (  # noqa: F401 (handed on)
     ARRAY,
     BYTES,
     MAP,

@@ -1,4 +1,4 @@
-"""COSE_Encrypt0 (RFC 9052, sections 3 and 5): the envelope's bytes, strictly read and deterministically written.
+"""COSE_Encrypt0 (RFC 9052, sections 3 and 5): the envelope's bytes, strictly read.
 
 Only what an AES-CCM envelope needs: header labels 1 (alg), 4 (kid), 5 (IV), 6 (Partial IV) and 10 (kid context), every
 length definite and shortest, labels in ascending order, nothing behind the last byte. What is not such CBOR is refused
@@ -9,6 +9,7 @@ carry, and where keys come from, are `sealing`'s matter.
 from . import cbor
 from .aesccm import TagError
 from .errors import FrameError
+from .keying import byte_string, head  # noqa: F401 (handed on)
 from .limits import MAX_FRAME
 
 # How an envelope can be wrong beyond being wrong CBOR (`errors` has those codes); SPEC 5.9 has the clauses.
@@ -50,17 +51,6 @@ class Envelope:
     """The parts of a COSE_Encrypt0; absent parts are None. `protected` is the byte string as it was sent."""
 
     __slots__ = ("algorithm", "ciphertext", "iv", "kid", "kid_context", "partial_iv", "protected", "tagged")
-
-
-def head(major, value):
-    """A CBOR head in its shortest form, as bytes."""
-    out = bytearray(cbor.head_size(value))
-    cbor.put_head(out, 0, major, value)
-    return bytes(out)
-
-
-def byte_string(data):
-    return head(cbor.BYTES, len(data)) + bytes(data)
 
 
 def enc_structure(protected, external_aad=b""):

@@ -49,6 +49,7 @@ SENSOR_FIELDS = (
 )
 SENSOR_REQUIRED = ("driver", "columns")
 
+
 class Sensor:
     """One chip: what drives it, what it senses, where it comes from."""
 
