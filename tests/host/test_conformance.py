@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -301,3 +302,44 @@ def test_frames_in_order_conform_over_files(tmp_path: Path) -> None:
     report = check.check(write_capture(tmp_path / "b.cmcap", [*sound()[3:], *batches(0)]))
     assert report.passed
     assert len(report.cases) == 6
+
+
+# -- a live node -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("allow", [True, False])
+def test_a_live_node_is_listened_to(mosquitto, tmp_path: Path, allow: bool) -> None:
+    from tests.host.brokers import Broker, Publisher
+
+    from citymote.conformance.live import check_node
+
+    with Broker(mosquitto.broker, tmp_path / "broker") as broker, Publisher(broker) as publisher:
+        stop = threading.Event()
+
+        def speak() -> None:
+            # A node goes on speaking; what the listener hears begins when its subscription stands.
+            for frame in sound(200):
+                publisher.send(NODE.hex(), frame)
+                if stop.wait(0.1):
+                    return
+
+        talker = threading.Thread(target=speak)
+        talker.start()
+        try:
+            report = check_node(broker.url, NODE.hex(), 4, 20.0, allow_unsealed=allow)
+        finally:
+            stop.set()
+            talker.join()
+    assert len([case for case in report.cases if case.clause != "7.1"]) == 4
+    assert report.passed is allow, report.text()
+
+
+def test_a_silent_node_does_not_conform(mosquitto, tmp_path: Path) -> None:
+    from tests.host.brokers import Broker
+
+    from citymote.conformance.live import check_node
+
+    with Broker(mosquitto.broker, tmp_path / "broker") as broker:
+        report = check_node(broker.url, NODE.hex(), 1, 1.0)
+    assert not report.passed
+    assert "0 of 1 messages" in report.text()

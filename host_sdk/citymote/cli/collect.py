@@ -2,14 +2,13 @@
 
 import json
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from citymote.cli.common import JsonOption, KeysOption, guarded, say
+from citymote.cli.common import JsonOption, KeysOption, Status, guarded, say
 from citymote.collect import Report, collect_from
 
 
@@ -51,7 +50,7 @@ def collect(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda _number, _frame: stop())
 
-    progress = _progress() if not as_json else None
+    status = Status()
     report = collect_from(
         broker,
         store,
@@ -66,9 +65,10 @@ def collect(
         frames=frames,
         idle=idle,
         log=lambda text: say(f"citymote: {text}"),
-        on_progress=progress,
+        on_progress=lambda report: status(lambda: _line(report)),
         on_start=stop_on_signals,
     )
+    status.clear()
     if as_json:
         print(json.dumps(report.as_dict()))
     else:
@@ -84,22 +84,3 @@ def _line(report: Report) -> str:
         codes = ", ".join(f"{code} {count}" for code, count in sorted(report.aside_by_code.items()))
         text += f", {report.aside} kept aside ({codes})"
     return text
-
-
-def _progress() -> Callable[[Report], None] | None:
-    """A status line on a terminal; nothing where the output is a file."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return None
-    last = [0.0]
-
-    def show(report: Report) -> None:
-        now = time.monotonic()
-        if now - last[0] > 0.2:
-            last[0] = now
-            console.file.write(f"\r\x1b[K{_line(report)}")
-            console.file.flush()
-
-    return show

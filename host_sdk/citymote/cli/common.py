@@ -8,6 +8,7 @@ error.
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,9 +27,35 @@ KeysOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 
 
+class Status:
+    """One line on a terminal that says how far a job is; nothing where standard error is no terminal."""
+
+    every = 0.2
+
+    def __init__(self) -> None:
+        # Beside results on the same terminal the line would only be in the way.
+        self._shown = sys.stderr.isatty() and not sys.stdout.isatty()
+        self._last = 0.0
+
+    def __call__(self, text: Callable[[], str]) -> None:
+        """Show a text, a few times a second at most; it is made only then."""
+        now = time.monotonic()
+        if self._shown and now - self._last >= self.every:
+            self._last = now
+            sys.stderr.write("\r\x1b[K" + text())
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown and self._last:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
 def say(text: str) -> None:
     """A line for the person in front of the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    # What a status line may have left there goes first.
+    print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 
 def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:

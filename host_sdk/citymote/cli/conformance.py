@@ -1,4 +1,4 @@
-"""`citymote conformance`: hold frames or a decoder, ours or anyone's, to the specification."""
+"""`citymote conformance`: hold frames, a decoder or a node, ours or anyone's, to the specification."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +15,10 @@ JunitOption = Annotated[Path | None, typer.Option("--junit", help="Also write JU
 
 def register(app: typer.Typer) -> None:
     """Add the verb's group."""
-    group = typer.Typer(help="Hold frames or a decoder to the specification.", no_args_is_help=True)
+    group = typer.Typer(help="Hold frames, a decoder or a live node to the specification.", no_args_is_help=True)
     group.command("frames")(guarded(frames))
     group.command("decoder")(guarded(decoder))
+    group.command("node")(guarded(node))
     app.add_typer(group, name="conformance")
 
 
@@ -26,7 +27,7 @@ def frames(
         list[Path], typer.Argument(help="Captures, CBOR sequences, hexadecimal text.", show_default=False)
     ],
     keys: KeysOption = None,
-    node: Annotated[str | None, typer.Option("--node", help="Node id of frames that do not name one.")] = None,
+    named: Annotated[str | None, typer.Option("--node", help="Node id of frames that do not name one.")] = None,
     junit: JunitOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -36,7 +37,7 @@ def frames(
     """
     from citymote.conformance.frames import FramesCheck
 
-    check = FramesCheck(keys, node)
+    check = FramesCheck(keys, named)
     for path in files:
         check.check(path)
     check.report.subject = ", ".join(str(path) for path in files)
@@ -62,6 +63,26 @@ def decoder(
     from citymote.conformance.decoder import check_decoder
 
     return _tell(check_decoder(command, any_code, timeout), junit, as_json)
+
+
+def node(
+    broker: Annotated[str, typer.Argument(help="Where it publishes: mqtt[s]://[user@]host[:port]", show_default=False)],
+    name: Annotated[str, typer.Argument(help="The node's id, 12 hexadecimal digits.", show_default=False)],
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Judge so many messages.")] = 10,
+    seconds: Annotated[float, typer.Option("--seconds", min=1.0, help="Wait so long for them.")] = 3600.0,
+    keys: KeysOption = None,
+    allow_unsealed: Annotated[bool, typer.Option("--allow-unsealed", help="Bare frames are in order here.")] = False,
+    junit: JunitOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Listen to a live node and hold what it says to the specification. It takes nothing from the collector.
+
+    Example: citymote conformance node mqtt://localhost 0102030405aa --frames 20 --keys city.keys
+    """
+    from citymote.conformance.live import check_node
+
+    report = check_node(broker, name, frames, seconds, keys, allow_unsealed, lambda text: say(f"citymote: {text}"))
+    return _tell(report, junit, as_json)
 
 
 def _tell(report: "Report", junit: Path | None, as_json: bool) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from citymote import Decoder, capture
-from citymote.cli.common import output, say
+from citymote.cli.common import Status, output, say
 from citymote.errors import UsageError
 from citymote.export import BINARY, exporter
 from citymote.export.base import Options, read_stations
@@ -58,6 +58,7 @@ class _Decoding:
         self._aside = aside
         self._kept: capture.CaptureWriter | None = None
         self._item: capture.Item | None = None
+        self._status = Status()
         self.decoder = Decoder(keys, self._problem, node)
 
     def decode(self, source: Source, writer: Exporter) -> None:
@@ -67,9 +68,14 @@ class _Decoding:
 
             for table in iter_tables(source, self.decoder):
                 cast("ParquetExporter", writer).add_table(table)
+                self._status(self._far)
             return
         for frame in self.decoder.frames(source):
             writer.add(frame, list(frame.readings()))
+            self._status(self._far)
+
+    def _far(self) -> str:
+        return f"{self.decoder.tally.frames:,} frames decoded"
 
     def _problem(self, problem: FrameProblem, item: capture.Item) -> None:
         if self._on_error == "fail":
@@ -90,6 +96,7 @@ class _Decoding:
         return 1
 
     def close(self) -> None:
+        self._status.clear()
         if self._kept is not None:
             self._kept.close()
 

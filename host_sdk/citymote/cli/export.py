@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from citymote.cli.common import JsonOption, guarded, instant, output, say
+from citymote.cli.common import JsonOption, Status, guarded, instant, output, say
 
 
 def register(app: typer.Typer) -> None:
@@ -54,12 +54,15 @@ def export(
             return 0
         query = Query(tuple(node or ()), tuple(quantity or ()), instant(since), instant(until))
         options = Options(read_stations(str(stations)) if stations is not None else {})
+        status = Status()
         chosen = "jsonl" if as_json else form
         with output(out, chosen in BINARY) as stream:
             writer = exporter(chosen, stream, options)
             for frame, readings in place.iter_selected(query):
                 writer.add(frame, readings)
+                status(lambda: f"{writer.written:,} readings written")
             writer.close()
+            status.clear()
     for reason, count in sorted(writer.left_out.items()):
         say(f"citymote: left out of the export: {count} readings ({reason})")
     return 0
