@@ -58,12 +58,23 @@ async def _identity(log, settings, stages):
 
 
 async def _node(log, settings, stages, name, boots, seal):
-    load_modules(stages.NODE)
-    from .links.mqtt import Client
+    load_modules(stages.FIT)
+    from . import startup
     from .node import Node
 
     node = Node(hal, log, settings, name, boots)
-    await node.start(Client, seal)
+    startup.fit(node)
+    forget(stages.FIT_GONE, log)
+    await node.begin()
+    load_modules(stages.STORE)
+    startup.open_store(node)
+    forget(stages.STORE_GONE, log)
+    load_modules(stages.LINK)
+    from .links.mqtt import Client
+
+    startup.open_link(node, Client, seal)
+    load_modules(stages.ABOUT)
+    startup.describe(node)
     return node
 
 
@@ -77,7 +88,7 @@ async def start(log):
     name, boots, seal = await _identity(log, settings, stages)
     forget(stages.IDENTITY_GONE, log)
     node = await _node(log, settings, stages, name, boots, seal)
-    gone = stages.NODE_GONE
+    gone = stages.ABOUT_GONE
     stages = None
     forget(gone, log)
     remove(_CRASHES)

@@ -7,12 +7,12 @@ for the first time, and the entry is on flash before that, so that a frame sent 
 
 import struct
 
-from citymote_protocol import header
 from citymote_protocol.limits import MAX_TIME
 
 from .files import Pair
 
 _ENTRY = "<IIB"  # boot, shift in seconds, clock state with the settled bit
+_NEVER = 0
 _SETTLED = 0x80
 _MOST = 16  # boots that wait for a date; of an older one only the order is known, and it is sent as "never"
 
@@ -32,7 +32,7 @@ class Dates:
         for entry in self._entries:
             if entry[0] == boot:
                 return entry[1], entry[2] & ~_SETTLED, not entry[2] & _SETTLED
-        return 0, header.NEVER, False
+        return 0, _NEVER, False
 
     def known(self, boot):
         return any(entry[0] == boot for entry in self._entries)

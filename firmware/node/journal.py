@@ -15,7 +15,7 @@ WARNING = 1
 INFO = 2
 DETAIL = 3
 
-_LINES = 40
+_LINES = 24
 _LONGEST = 120
 
 

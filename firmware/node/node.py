@@ -82,31 +82,22 @@ class Node:
                 self.telemetry.wake()
                 return
 
-    async def _first_time(self):
+    async def begin(self):
+        """The sensors are fitted: start what they and the clock need, and wait a little for the time."""
+        keep = self.supervisor.start
+        keep("time", self._tell_time)
+        for sensor in self.sensors:
+            if hasattr(sensor.driver, "run"):
+                keep(sensor.name, sensor.driver.run)
         if self.settings["time_source"] == "network" and not self.clock.known:
             try:
                 await asyncio.wait_for_ms(self.asked.wait(), _FIRST_TIME)
             except asyncio.TimeoutError:
                 pass
 
-    async def start(self, link, seal):
-        """Start everything in order: `link` makes what frames go over, `seal` (or None) makes of them what is published."""
-        from . import startup
-
-        keep = self.supervisor.start
-        startup.fit(self)
-        keep("time", self._tell_time)
-        for sensor in self.sensors:
-            if hasattr(sensor.driver, "run"):
-                keep(sensor.name, sensor.driver.run)
-        await self._first_time()
-        startup.open_store(self)
-        self.sampler.warm_up()
-        startup.open_link(self, link, seal)
-        startup.describe(self)
-
     async def run(self):
         """Sample and send; ends only where the settings name an end."""
+        self.sampler.warm_up()
         keep = self.supervisor.start
         keep("link", self.telemetry.run)
         keep("release", self._release)

@@ -1,11 +1,9 @@
-"""How the parts of a node are made, in the order in which it starts; forgotten when that is done."""
+"""How the parts of a node are made, step by step, in the order in which it starts; forgotten when that is done.
 
-from .describe import describe as make_descriptor
-from .fitting import board_rules, build_sensors
-from .health import Health
+Each step imports what it needs itself: `stages` has loaded it, and lets go what nobody needs after that step.
+"""
+
 from .journal import INFO
-from .sampling import Sampler
-from .store import Store, store_epoch
 
 CONFIG = "/config"
 STORE = "/store"
@@ -21,6 +19,9 @@ def fitted(node):
 
 def fit(node):
     """The sensors of the board."""
+    from .fitting import board_rules, build_sensors
+    from .sampling import Sampler
+
     board = fitted(node)
     node.sensors, _ = build_sensors(board, node.hal, node.log)
     settings = node.settings
@@ -30,6 +31,9 @@ def fit(node):
 
 def open_store(node):
     """What was measured before, and room for what comes."""
+    from .recovery import store_epoch
+    from .store import Store
+
     s = node.settings
     interval = s["interval"]
     batch = s["batch"]
@@ -60,6 +64,9 @@ def open_link(node, link, seal):
 
 def describe(node):
     """Say what this node is and how it starts."""
+    from .describe import describe as make_descriptor
+    from .health import Health
+
     s = node.settings
     node.health = Health(node, node.hal, s["status_interval"])
     if s["status_interval"]:

@@ -13,48 +13,20 @@ next start makes of each:
   5  cursor written, segment still there       the segment is removed at start
 """
 
-import os
 import struct
 
 from citymote_protocol.batch import Encoder
 from citymote_protocol.errors import NO_ROOM, EncodeError
 from citymote_protocol.limits import MAX_FRAME
-from citymote_protocol.redate import redate
 
 from .batch import OpenBatch
 from .dating import Dates
-from .files import load, save
 from .log import SEGMENT, Log
 
 FRAME = 0  # record kinds: ready to be sent
 UNDATED = 1  # four bytes of boot number, then a batch frame whose time is an uptime
 _QUEUED = 4  # frames that may wait before the link counts as not keeping up
-_SPARE = 20  # blocks littlefs needs for itself: superblock, three folders, copies while it writes
 _KNOWN = (1, 2, 3)  # clock states under which a row has its date; never (0) and estimated (4) may be improved
-
-
-def capacity_of(path):
-    """Bytes of records that the filesystem at `path` takes, less what littlefs itself needs."""
-    status = os.statvfs(path)
-    return max(0, status[2] - _SPARE) * status[0] // (4 * 4096) * SEGMENT
-
-
-def store_epoch(path, keep):
-    """The store's epoch: a new one whenever the store has been made anew or does not match what `keep` remembers.
-
-    `keep` is a file on another filesystem. Sequence numbers start again in an empty store, so the pair (epoch,
-    sequence) must not: the epoch is on `keep` before it is in the store.
-    """
-    here = load(path + "/epoch")
-    there = load(keep)
-    here = None if here is None else struct.unpack("<I", here)[0]
-    there = 0 if there is None else struct.unpack("<I", there)[0]
-    if here is not None and here == there:
-        return here
-    epoch = max(here or 0, there) + 1
-    save(keep, struct.pack("<I", epoch))
-    save(path + "/epoch", struct.pack("<I", epoch))
-    return epoch
 
 
 class Store:
@@ -90,10 +62,12 @@ class Store:
         self._held = True  # undated rows of this boot wait for a date
         self._shift = self._state = 0
         self._encoder = None
+        from .recovery import capacity_of, restore
+
         self._log = Log(path, capacity or capacity_of(path), segment)
         self._dates = Dates(path)
         self._open = OpenBatch(path, columns, most)
-        if self._open.restore(self._log.next):
+        if restore(self._open, self._log.next):
             self.flush()  # of an earlier boot: it cannot grow any more
         self._open.reshape(columns, most)
         # Two bytes a reading are what nearly every batch needs; one that needs more gets a buffer for itself.
@@ -242,6 +216,8 @@ class Store:
                 return None
             self._dates.settle(boot)
         shift, clock, _ = self._dates.get(boot)
+        from citymote_protocol.redate import redate
+
         return redate(bytes(frame), shift, clock)
 
     def rewind(self):
