@@ -186,11 +186,28 @@ class City:
         """A collector into the city's store."""
         return Collecting(url, self.keys, self.store, ca_file)
 
-    def run(self, url: str, prepare: Callable[[VirtualNode], None] | None = None) -> list[Result]:
-        """Let every node live to its end; `prepare` gets each before its first start."""
+    def run(
+        self,
+        url: str,
+        prepare: Callable[[VirtualNode], None] | None = None,
+        before_start: Callable[[VirtualNode], None] | None = None,
+    ) -> list[Result]:
+        """Let every node live to its end; `prepare` gets each before its first start, `before_start` before every one.
+
+        Power comes back on a full second. A time server tells no fractions, so a node that started within one would
+        sample up to a second late, and the world of these tests changes at once when an interval is over.
+        """
 
         def ready(plan: Plan, node: VirtualNode) -> None:
             self.nodes[plan.name] = node
+            start = node.start
+
+            def start_on_the_second(*, off: int = 0) -> None:
+                if before_start:
+                    before_start(node)
+                start(off=off + -(node.now + off) % 1000)
+
+            node.start = start_on_the_second  # type: ignore[method-assign]
             if prepare:
                 prepare(node)
 
