@@ -56,16 +56,19 @@ def tables(metrics: Mapping[str, float]) -> str:
     """Metrics as tables: names that differ in their last two words become rows and columns beside ours."""
     groups: dict[str, dict[str, dict[str, float]]] = {}
     for name, value in metrics.items():
-        words = name.split(".")
-        cases = groups.setdefault(".".join(words[:-2]), {})
-        cases.setdefault(words[-2] if len(words) > 1 else "", {})[words[-1]] = value
+        *head, case, last = ["", *name.split(".")]
+        groups.setdefault(".".join(filter(None, head)), {}).setdefault(case, {})[last] = value
     out: list[str] = []
     plain: list[tuple[str, float]] = []
-    for title, columns in groups.items():
+    for title, given in groups.items():
+        turned = len(given) > 1 and any(own in given for own in OURS)  # contenders before the case: name.json.batch60
+        columns = _turned(given) if turned else given
         compared = {name: rows for name, rows in columns.items() if len(rows) > 1 and any(own in rows for own in OURS)}
         for name, rows in columns.items():
             if name not in compared:
-                plain += [(".".join(filter(None, (title, name, row))), value) for row, value in rows.items()]
+                for row, value in rows.items():
+                    words = (title, row, name) if turned else (title, name, row)
+                    plain.append((".".join(filter(None, words)), value))
         if compared:
             out.append(_matrix(title, compared))
     if plain:
@@ -73,6 +76,15 @@ def tables(metrics: Mapping[str, float]) -> str:
         size = max(len(number(value)) for _, value in plain)
         out.append("\n".join(f"  {name:{width}}  {number(value):>{size}}" for name, value in plain))
     return "\n\n".join(out)
+
+
+def _turned(columns: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Rows as columns."""
+    turned: dict[str, dict[str, float]] = {}
+    for name, rows in columns.items():
+        for row, value in rows.items():
+            turned.setdefault(row, {})[name] = value
+    return turned
 
 
 def _matrix(title: str, columns: Mapping[str, Mapping[str, float]]) -> str:

@@ -1,5 +1,5 @@
-# Runs inside the VM for bench_node.py: `encode_vm.py FILE ROUNDS`. FILE is JSON: columns, times, values (a list a column,
-# null where absent), and rows as others would say them. Prints one `name microseconds` a line, of one whole batch each.
+# Runs inside the VM for bench_node.py: `encode_vm.py FILE ROUNDS`. FILE is JSON: columns, times, values (a list a
+# column, null where absent), and rows as others would say them. Prints `name microseconds` lines, one batch each.
 import gc
 import json
 import sys
@@ -23,7 +23,7 @@ def fastest(what, rounds):
 
 
 def main(path, rounds):
-    with open(path) as file:
+    with open(path) as file:  # noqa: PTH123 - MicroPython has no pathlib
         said = json.load(file)
     times = array("i", said["times"])
     count = len(times)
@@ -31,7 +31,7 @@ def main(path, rounds):
     encoder = Encoder(bytes(range(6)), tuple(tuple(column) for column in said["columns"]), 2048)
     for name, packed in (("citymote", False), ("citymote_packed", True)):
 
-        def encode():
+        def encode(packed=packed):
             encoder.encode_into(1, 1000, times[0], 2, 60, count, columns, None, packed, times)
 
         print(name, fastest(encode, rounds))

@@ -83,6 +83,21 @@ def test_peers_stand_beside_ours_with_their_ratio() -> None:
     ]
 
 
+def test_contenders_may_stand_before_the_case() -> None:
+    text = bench.tables({"w.cbor.batch60": 2.0, "w.json.batch60": 30.0})
+    assert [line.split() for line in text.splitlines()] == [
+        ["w", "batch60"],
+        ["cbor", "2"],
+        ["json", "30", "(15.00", "x)"],
+    ]
+
+
+def test_what_has_no_contender_is_listed_by_its_name() -> None:
+    metrics = {"w.cbor.batch60": 2.0, "w.json.batch60": 3.0, "w.json.batch1": 4.0, "a.b.c": 5.0, "alone": 6.0}
+    listed = bench.tables(metrics).partition("\n\n")[2]
+    assert [line.split() for line in listed.splitlines()] == [["w.json.batch1", "4"], ["a.b.c", "5"], ["alone", "6"]]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0"), (1234567, "1,234,567"), (0.51149, "0.5115"), (12.3456, "12.35"), (0.00012345, "0.0001234")],
