@@ -22,6 +22,7 @@ import os
 from citymote_protocol import keying
 
 from . import files
+from .hedge import Hedge
 
 IDENTITY = "identity.bin"
 COPY = "identity.bak"
@@ -57,26 +58,6 @@ def _read(path, magic, size):
     if len(data) != 4 + size or data[:4] != magic:
         return _DAMAGED
     return data[4:]
-
-
-class Hedge:
-    """Random bytes from the chip's generator and a secret state: either being good is enough.
-
-    Each draw mixes 32 fresh bytes of the generator, so a state restored from a flash image repeats nothing; while the
-    generator refuses (OSError), so does this.
-    """
-
-    def __init__(self, crypto, seed):
-        self._hmac = crypto.hmac
-        self._expand = crypto.hkdf_expand
-        self._draw = crypto.random
-        self._state = seed
-
-    def random(self, count):
-        fresh = self._draw(32)
-        out = self._expand(self._hmac(self._state, b"draw", fresh), b"citymote random", count)
-        self._state = self._hmac(self._state, b"next", fresh)
-        return out
 
 
 class Identity:

@@ -54,7 +54,8 @@ class Sealer:
         self._next = 0
         self._block = None
         if self._secret is not None:
-            self._run()
+            for _ in self.prepare():
+                pass
 
     def prepare(self):
         """Generator: agree on the secret, derive this boot's key. Costs one ECDH, once per Sealer."""
@@ -66,14 +67,11 @@ class Sealer:
         key, self._iv = boot_key(self._crypto, self._secret, self.boot_id, self._node, self._collector)
         self._block = self._crypto.aes_block(key)
 
-    def _run(self):
-        for _ in self.prepare():
-            pass
-
     def seal(self, frame):
         """The envelope around a frame. Every call takes a new Partial IV, also for a frame sealed before."""
         if self._block is None:
-            self._run()
+            for _ in self.prepare():
+                pass
         size = len(frame)
         if not 0 < size <= MAX_FRAME:
             raise EncodeError(TOO_LARGE, "%d bytes" % size)
