@@ -121,6 +121,7 @@ class Node:
             "node": self.name.hex(),
             "reason": "pending" if store.pending else "done",
             "epoch": store.epoch,
+            "next_seq": store.next_seq,
             "frames": store.frames,
             "rows": store.rows,
             "readings": store.readings,

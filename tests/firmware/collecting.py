@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from citymote.testing.bridge import Wiring
 from citymote.testing.emul.replay import Replay
 from citymote.testing.emul.sht4x import SHT4x
-from citymote.testing.vm import VirtualNode
+from citymote.testing.vm import Ending, VirtualNode
 from citymote_protocol.frame import decode
 
 START = 850000080  # s2000, a multiple of 120
@@ -97,6 +97,10 @@ class Collector:
                 f"{len(set(self.messages))} of {count} frames arrived"
             )
             return list(self.messages)
+
+    def all_of(self, ending: Ending) -> list[bytes]:
+        """The messages, once every frame that the node has ever made and not discarded is among them."""
+        return self.wait(ending.report["next_seq"] - ending.report["discarded_frames"])
 
     def __enter__(self) -> Self:
         return self

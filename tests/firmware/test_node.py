@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from tests.host import brokers
 
 from citymote.broker import Broker
+from citymote.keys import KeyFile, Opener, generate_collector_key
 from citymote_protocol.frame import decode
 
 from . import collecting
@@ -92,9 +93,7 @@ def test_a_node_killed_at_any_moment_loses_at_most_the_row_in_progress(
         n.run_until(seconds * 1000)
         n.kill()
         n.start(off=10_000)
-        n.wait(60)
-        n.kill()
-        messages = collector.messages
+        messages = collector.all_of(n.wait(60))
     got = rows(messages)
     due = expected(1, 60)
     killed_in = seconds // 120 + 1
@@ -109,8 +108,7 @@ def test_kills_again_and_again_store_no_row_twice(tmp_path: Path, broker: Broker
             n.run_until(seconds * 1000)
             n.kill()
             n.start(off=3_000)
-        n.wait(60)
-        got = rows(collector.messages)
+        got = rows(collector.all_of(n.wait(60)))
     assert len(got) >= 90 - 8
     assert all(got[row] == expected(row, row)[row] for row in got)
 
@@ -128,7 +126,7 @@ def test_power_cut_within_a_write_is_survived(tmp_path: Path, broker: Broker, fl
         if n.endings[-1].code:
             n.start()
             n.wait(60)
-        got = rows(collector.messages)
+        got = rows(collector.all_of(n.endings[-1]))
     assert all(got[row] == expected(row, row)[row] for row in got)
     assert len(got) >= 60 - 5
 
@@ -147,8 +145,7 @@ def test_readings_taken_before_the_time_is_known_are_dated_afterwards(tmp_path: 
     with Collector(broker.port) as collector, node(tmp_path / "n", 2, broker.port, network_time=False) as n:
         n.at(31 * MINUTE, lambda: collecting.answer_for_time(n))
         n.start()
-        n.wait(60)
-        frames = stored(collector.messages)
+        frames = stored(collector.all_of(n.wait(60)))
     batches = [frame for frame in frames.values() if frame.kind == 0]
     assert {frame.clock for frame in batches} == {2}
     times = sorted(frame.time_of(row) for frame in batches for row in range(frame.count))
@@ -176,9 +173,10 @@ def test_a_status_tells_of_what_was_discarded(tmp_path: Path, broker: Broker) ->
         n.at(late, broker.start)
         n.start()
         report = n.wait(200).report
-        frames = stored(collector.messages)
+        messages = collector.all_of(n.endings[-1])
+    frames = stored(messages)
     assert report["discarded_rows"] > 0
-    got = rows(collector.messages)
+    got = rows(messages)
     missing = sorted(set(range(1, 2161)) - set(got))
     assert len(missing) == report["discarded_rows"]
     assert missing == list(range(missing[0], missing[0] + len(missing))), "the oldest went, in one piece"
@@ -189,8 +187,7 @@ def test_a_status_tells_of_what_was_discarded(tmp_path: Path, broker: Broker) ->
 def test_bad_settings_are_named_and_the_node_lives(tmp_path: Path, broker: Broker) -> None:
     with Collector(broker.port) as collector, node(tmp_path / "n", 1, broker.port, batch=-3, colour="red") as n:
         n.start()
-        n.wait(60)
-        messages = collector.messages
+        messages = collector.all_of(n.wait(60))
     said = [line.text for line in n.logs]
     assert any("batch: -3 is not between 1 and 255" in text for text in said)
     assert any("colour: no such setting" in text for text in said)
@@ -207,6 +204,38 @@ def test_a_refused_login_has_its_reason_and_the_password_is_nowhere(tmp_path: Pa
     assert ending.report["reason"] == "pending"
     assert any("bad user name or password" in line.text or "not authorized" in line.text for line in n.logs)
     assert "hunter2secret" not in str(n.logs) + n.output()
+
+
+def test_frames_are_sealed_for_the_collector_over_restarts_and_nothing_goes_bare(
+    tmp_path: Path, broker: Broker
+) -> None:
+    keys = KeyFile(collectors=[generate_collector_key()])
+    with (
+        Collector(broker.port) as collector,
+        node(tmp_path / "n", 2, broker.port, collector_key=keys.collectors[0].public.hex()) as n,
+    ):
+        n.run_until(50 * MINUTE + 30_000)
+        n.kill()
+        n.start(off=5_000)
+        messages = collector.all_of(n.wait(60))
+        keys.add_node(bytes.fromhex(n.event_data("identity")[0]["public_key"]))
+        opener = Opener(keys)
+        opened = [opener.open_envelope(message) for message in messages]
+    assert len({found.boot_id for found in opened}) == 2
+    assert len({(found.boot_id, found.partial_iv) for found in opened}) == len(opened), "a nonce twice"
+    got = rows([found.frame for found in opened])
+    assert {row: got[row] for row in got if row != 26} == {
+        row: values for row, values in expected(1, 60).items() if row != 26
+    }
+
+
+def test_a_collector_key_that_is_none_keeps_every_frame_at_home(tmp_path: Path, broker: Broker) -> None:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 1, broker.port, collector_key="02" + "ff" * 32) as n:
+        n.start()
+        ending = n.wait(60, check=False)
+        assert collector.messages == []
+    assert ending.report["pending"] == ending.report["frames"] > 0
+    assert any("frames cannot be sealed" in line.text for line in n.logs)
 
 
 def test_login_and_link_state(tmp_path: Path) -> None:
@@ -299,11 +328,10 @@ def test_tls_is_killed_in_the_middle_and_comes_back(tmp_path: Path, secure: brok
     assert rows(messages) == expected(1, 60)
 
 
-def test_a_week_leaves_the_heap_as_it_was(tmp_path: Path, broker: Broker) -> None:
+def test_two_days_leave_the_heap_as_it_was(tmp_path: Path, broker: Broker) -> None:
     with Collector(broker.port) as collector, node(tmp_path / "n", 48, broker.port, memory=True) as n:
         n.start()
-        n.wait(100)
-        statuses = [decode(message) for message in collector.messages]
+        statuses = [decode(message) for message in collector.all_of(n.wait(100))]
     free = [frame.values[0] for frame in statuses if frame.kind == 3]
     assert min(free[3:]) > max(free[3:]) - 3000, f"the heap shrinks: {free[::6]}"
     assert ssl.OPENSSL_VERSION  # the peers' side of the TLS tests is the system's OpenSSL

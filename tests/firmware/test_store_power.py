@@ -43,3 +43,38 @@ def test_every_cut_loses_nothing_and_repeats_no_sequence(run_vm: Callable[..., R
 
 def test_the_id_of_a_permutation_runs_it_alone(run_vm: Callable[..., Result]) -> None:
     assert _cut(run_vm, 2, 100, 0)["tried"] == 2
+
+
+def _fill(run_vm: Callable[..., Result], *arguments: int, timeout: float = 120) -> dict[str, Any]:
+    script = SCRIPT.with_name("store_fill.py")
+    found = run_vm(script, *[str(a) for a in arguments], heap="3m", path=SOURCES, timeout=timeout)
+    said: dict[str, Any] = json.loads(found.checked().stdout)
+    return said
+
+
+def test_ten_days_without_a_link_take_a_ninth_of_what_ninety_may(run_vm: Callable[..., Result]) -> None:
+    said = _fill(run_vm, 10, 0)
+    assert said["used"] <= said["capacity"] / 9
+    assert said["discarded_rows"] == 0
+
+
+@pytest.mark.slow
+def test_ninety_days_of_ten_quantities_at_two_minutes_fit_one_megabyte(run_vm: Callable[..., Result]) -> None:
+    said = _fill(run_vm, 90, 0, timeout=600)
+    assert said["rows"] == 64800
+    assert said["discarded_rows"] == 0
+    assert said["blocks_free"] > 10
+
+
+@pytest.mark.slow
+def test_when_the_store_is_full_the_oldest_rows_go_and_are_counted(run_vm: Callable[..., Result]) -> None:
+    said = _fill(run_vm, 125, 0, timeout=900)
+    assert 0 < said["discarded_rows"] < said["rows"]
+    assert said["used"] <= said["capacity"]
+
+
+def test_a_delivered_day_wears_the_flash_by_less_than_two_hundred_erasures(run_vm: Callable[..., Result]) -> None:
+    # 256 blocks of 100,000 erasures: four centuries at this rate, if littlefs levels perfectly.
+    said = _fill(run_vm, 5, 1)
+    assert said["erases"] / 5 < 200, said
+    assert said["pending"] == 0
