@@ -139,7 +139,7 @@ def test_boots_never_share_a_key_and_nonce():
             boot_id = boots.to_bytes(4, "big") + random8
             key, base_iv = sealing.derive(CRYPTO, SECRET, boot_id, NODE, COLLECTOR)
             for number in range(2):
-                seen.add((key, cose.nonce(base_iv, sealing.partial_iv_bytes(number))))
+                seen.add(key + cose.nonce(base_iv, sealing.partial_iv_bytes(number)))
                 frames += 1
     assert len(seen) == frames
 
