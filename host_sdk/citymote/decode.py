@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -87,6 +87,10 @@ class Frame:
     def samples(self) -> list[Sample]:
         """Every value of the frame, column by column."""
         return samples_of(self.body)
+
+    def lines(self) -> tuple[list[int], list[Line]]:
+        """The times of the frame's rows, and its columns."""
+        return lines_of(self.body)
 
     def readings(self) -> Iterator[Reading]:
         """Every value of the frame as a typed reading, row by row."""
@@ -266,28 +270,43 @@ def column_words(number: int) -> tuple[str, str, int]:
     return entry.name, entry.unit, 10**entry.decimals
 
 
-def samples_of(body: wire.Body) -> list[Sample]:
-    """Every value of a decoded frame, column by column; a descriptor has none."""
-    clock = body.clock
+class Line(NamedTuple):
+    """One column of a frame: a value and a quality code for each row."""
+
+    quantity: int
+    instance: int
+    values: Sequence[int | None]
+    quality: Sequence[int]
+
+
+def lines_of(body: wire.Body) -> tuple[list[int], list[Line]]:
+    """The times of a decoded frame's rows, and its columns; a descriptor has neither."""
     if wire.is_batch(body):
         count = body.count
         codes = wire.expand_quality(body.quality, len(body.columns), count)
-        times = row_times(body)
-        out: list[Sample] = []
-        for (what, instance), values, line in zip(body.columns, body.values, codes, strict=False):
-            marks = line or bytes(count)
-            out += [
-                _new(Sample, (t, clock, what, instance, v, q)) for t, v, q in zip(times, values, marks, strict=False)
-            ]
-        return out
+        plain = bytes(count)
+        return row_times(body), [
+            Line(what, instance, values, line or plain)
+            for (what, instance), values, line in zip(body.columns, body.values, codes, strict=True)
+        ]
     if wire.is_event(body):
         marks = dict(body.quality)
-        time = body.time
-        return [
-            Sample(time, clock, what, instance, value, marks.get(index, 0))
-            for index, ((what, instance), value) in enumerate(zip(body.columns, body.values, strict=False))
+        return [body.time], [
+            Line(what, instance, (value,), (marks.get(index, 0),))
+            for index, ((what, instance), value) in enumerate(zip(body.columns, body.values, strict=True))
         ]
-    return []
+    return [], []
+
+
+def samples_of(body: wire.Body) -> list[Sample]:
+    """Every value of a decoded frame, column by column."""
+    times, lines = lines_of(body)
+    clock = body.clock
+    return [
+        _new(Sample, (time, clock, line.quantity, line.instance, value, code))
+        for line in lines
+        for time, value, code in zip(times, line.values, line.quality, strict=True)
+    ]
 
 
 def row_times(body: wire.Batch) -> list[int]:

@@ -29,6 +29,9 @@ def demo(
     broker: Annotated[
         str | None, typer.Option("--broker", help="mqtt[s]://[user@]host[:port]; left out, one is started here.")
     ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", help="PEM certificate of the broker's authority (mqtts).")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for store, keys and the page.")] = Path("citymote-demo"),
     seed: Annotated[int, typer.Option("--seed", help="Another seed is another city.")] = 1,
     parquet: Annotated[bool, typer.Option("--parquet", help="Store as Parquet instead of SQLite.")] = False,
@@ -39,11 +42,13 @@ def demo(
     Every node is a MicroPython process with emulated chips; its frames are sealed, sent over MQTT, opened, decoded,
     stored, and held against what was played. The exit status is 0 only if every reading came back once and equal.
 
+    A password for --broker is read from CITYMOTE_MQTT_PASSWORD, never from the command line.
+
     Example: citymote demo --nodes 3 --hours 6
     """
     from citymote.demo.run import Options, run
 
-    options = Options(data, mapping, nodes, hours, broker, out, seed, parquet)
+    options = Options(data, mapping, nodes, hours, broker, ca_file, out, seed, parquet)
     if as_json:
         outcome = run(options)
         for note in outcome.notes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 from abc import abstractmethod
 from hashlib import sha256
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from citymote.errors import FrameProblem, StoreError
 from citymote.reading import TIME_QUALITIES
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from citymote.decode import Frame, Sample
+    from citymote.decode import Frame, Line
 
 APPLICATION_ID = 0x434D5452  # "CMTR", so that `file` and others can tell what the database is
 VERSION = 1
@@ -69,6 +69,14 @@ CREATE TABLE aside (
 );
 CREATE TABLE tally (name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+
+class Stored(NamedTuple):
+    """A frame that has just been stored: its row, and what there is to keep of it."""
+
+    number: int
+    times: list[int]
+    lines: list[Line]
 
 
 class LedgerStore(Store):
@@ -129,7 +137,7 @@ class LedgerStore(Store):
         """Write what a backend's tables need from this version's registry."""
 
     @abstractmethod
-    def _keep(self, db: sqlite3.Connection, kept: list[tuple[int, Frame, list[Sample]]]) -> None:
+    def _keep(self, db: sqlite3.Connection, kept: list[Stored]) -> None:
         """Keep the readings of newly stored frames, inside the open transaction."""
 
     def add(
@@ -137,7 +145,7 @@ class LedgerStore(Store):
     ) -> list[str]:
         db = self._db
         outcomes: list[str] = []
-        kept: list[tuple[int, Frame, list[Sample]]] = []
+        kept: list[Stored] = []
         try:
             db.execute("BEGIN IMMEDIATE")
             outcomes.extend(self._add_frame(db, frame, kept) for frame in frames)
@@ -165,29 +173,28 @@ class LedgerStore(Store):
             raise
         return outcomes
 
-    def _add_frame(self, db: sqlite3.Connection, frame: Frame, kept: list[tuple[int, Frame, list[Sample]]]) -> str:
+    def _add_frame(self, db: sqlite3.Connection, frame: Frame, kept: list[Stored]) -> str:
         node = self._node_id(db, frame.node)
-        samples = frame.samples()
+        times, lines = frame.lines()
         digest = sha256(frame.data).digest()
-        times = [sample.time for sample in samples]
         row = (
             node,
             frame.epoch,
             frame.seq,
             frame.kind,
-            min(times) if times else None,
-            max(times) if times else None,
-            samples[0].clock if samples else None,
+            times[0] if times else None,
+            times[-1] if times else None,
+            frame.body.clock if times else None,
             frame.sealed,
-            len(samples),
-            sum(sample.value is None for sample in samples),
+            len(times) * len(lines),
+            sum(line.values.count(None) for line in lines),
             frame.received,
             digest,
             frame.data,
         )
         cursor = db.execute("INSERT OR IGNORE INTO frames VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         if cursor.rowcount == 1:
-            kept.append((cast("int", cursor.lastrowid), frame, samples))
+            kept.append(Stored(cast("int", cursor.lastrowid), times, lines))
             return STORED
         key = (node, frame.epoch, frame.seq)
         stored = db.execute("SELECT hash FROM frames WHERE node = ? AND epoch = ? AND seq = ?", key).fetchone()

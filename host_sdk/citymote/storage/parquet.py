@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from citymote.decode import Sample
     from citymote.reading import Reading
     from citymote.storage.base import Query
+    from citymote.storage.ledger import Stored
 
 _SCHEMA = """
 CREATE TABLE written (one INTEGER PRIMARY KEY CHECK (one = 1), frame INTEGER NOT NULL);
@@ -45,8 +45,8 @@ class ParquetStore(LedgerStore):
         self._waiting = 0
         self._added = False
 
-    def _keep(self, db: sqlite3.Connection, kept: list[tuple[int, Frame, list[Sample]]]) -> None:
-        self._waiting += sum(len(samples) for _, _, samples in kept)
+    def _keep(self, db: sqlite3.Connection, kept: list[Stored]) -> None:
+        self._waiting += sum(len(times) * len(lines) for _, times, lines in kept)
         self._added = True
 
     def add(
