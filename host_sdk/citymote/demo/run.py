@@ -7,6 +7,7 @@ factory line and the provisioning do.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -25,7 +26,7 @@ from citymote.keys import KeyFile, Opener
 from citymote.reading import moment
 from citymote.simulate import Fleet, Result, broker_settings
 from citymote.storage.base import open_store
-from citymote.transports.mqtt import Subscriber
+from citymote.transports.mqtt import VARIABLE, Subscriber, parse_url
 
 from . import city, dataset, report
 from .city_nodes import Pole, poles
@@ -49,6 +50,7 @@ class Options:
     nodes: int | None = None
     hours: float | None = None
     broker: str | None = None
+    ca_file: Path | None = None
     out: Path = Path("citymote-demo")
     seed: int = 1
     parquet: bool = False
@@ -108,10 +110,11 @@ class Progress:
 class _Collecting:
     """A collector in a thread of its own, from the first node's boot to the last frame's commit."""
 
-    def __init__(self, url: str, keys: KeyFile, store: Store, capture: CaptureWriter) -> None:
+    def __init__(self, url: str, keys: KeyFile, store: Store, capture: CaptureWriter, ca_file: Path | None) -> None:
         self.problems: list[str] = []
         name = f"citymote-demo-{time.time_ns():x}"  # never the name of a collector in service
-        self.subscriber = Subscriber(url, client_id=name, log=self.problems.append)
+        ca = str(ca_file) if ca_file else None
+        self.subscriber = Subscriber(url, client_id=name, ca_file=ca, log=self.problems.append)
         self.collector = Collector(self.subscriber, store, Opener(keys), False, capture, self.problems.append)
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="citymote-collector", daemon=True)
@@ -154,26 +157,27 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
     """
     begun = time.monotonic()
     data = _data(options)
-    if options.broker:
-        broker_settings(options.broker)  # an address that cannot be read is better said before than after
+    link = _link(options)  # what is wrong with it is better said before than after
     folder = _folder(options.out)
     line = poles(data, options.chips, options.seed, sound=options.sound)
     keys = KeyFile.create(folder / "city.keys")
     place = folder / ("readings" if options.parquet else "readings.db")
     notes = list(data.notes)
     broker = None if options.broker else Broker()
+    url = options.broker or ""
     if broker:
         broker.start()
-    url = options.broker or (broker.url if broker else "")
+        url = broker.url
+        link = broker_settings(url)
     try:
         with (
             open_store(f"parquet:{place}" if options.parquet else place) as store,
             CaptureWriter(folder / "day.cmcap") as capture,
         ):
-            collecting = _Collecting(url, keys, store, capture)
+            collecting = _Collecting(url, keys, store, capture, options.ca_file)
             collecting.start()
             try:
-                results = _nodes(line, folder, url, keys, collecting, progress)
+                results = _nodes(line, folder, link, keys, collecting, progress)
                 collecting.settle(sum(int(result.report.get("acked", 0)) for result in results))
             finally:
                 collecting.stop()
@@ -206,6 +210,34 @@ def _data(options: Options) -> dataset.Dataset:
     return dataset.read_csv(options.data, options.mapping).head(options.nodes, options.hours)
 
 
+def _link(options: Options) -> dict[str, Any]:
+    """How the nodes reach the broker that was named; they have the password from where the collector has it from."""
+    if options.broker is None:
+        if options.ca_file is not None:
+            raise UsageError("a CA file makes sense with --broker mqtts:// only")
+        return {}
+    parse_url(options.broker)
+    link = broker_settings(options.broker)
+    if "broker_user" in link and VARIABLE in os.environ:
+        link["broker_password"] = os.environ[VARIABLE]
+    if link["broker_tls"]:
+        if options.ca_file is None:
+            raise UsageError(
+                "mqtts:// needs to know who vouches for the broker",
+                "a node has no list of authorities that it trusts",
+                "Give --ca-file FILE with the authority's certificate.",
+            )
+        try:
+            link["broker_ca"] = options.ca_file.read_text("ascii")
+        except (OSError, UnicodeError) as error:
+            raise UsageError(f"cannot read the CA file {options.ca_file}", str(error)) from None
+        if link["broker_ca"].count("-----BEGIN CERTIFICATE-----") != 1:
+            raise UsageError(f"{options.ca_file} is not one certificate in PEM", "", "A node trusts one authority.")
+    elif options.ca_file is not None:
+        raise UsageError("a CA file makes sense with --broker mqtts:// only")
+    return link
+
+
 def _folder(path: Path) -> Path:
     """An empty folder with our mark; what an earlier demo left there goes, anything else is refused."""
     try:
@@ -223,7 +255,7 @@ def _folder(path: Path) -> Path:
 def _nodes(
     line: list[Pole],
     folder: Path,
-    url: str,
+    link: dict[str, Any],
     keys: KeyFile,
     collecting: _Collecting,
     progress: Callable[[Progress], None] | None,
@@ -242,6 +274,7 @@ def _nodes(
             progress(Progress(done, of, collecting.collector.report.stored, collecting.collector.report.readings))
 
     settings: dict[str, Any] = {
+        **link,
         "collector_key": keys.collectors[-1].public.hex(),
         "batch": 10,
         # An hourly file must not mean a frame an hour: the demo's rows wait for their batch.
@@ -250,7 +283,7 @@ def _nodes(
         "status_interval": 86400,
     }
     with Fleet(
-        [pole.plan for pole in line], folder / "nodes", broker=url, settings=settings, progress=step, on_event=heard
+        [pole.plan for pole in line], folder / "nodes", settings=settings, progress=step, on_event=heard
     ) as fleet:
         return fleet.run()
 
