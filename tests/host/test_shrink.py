@@ -164,3 +164,43 @@ def test_no_global_of_the_node_is_lost(shrunk: dict[str, bytes]) -> None:
                 bound |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
         read = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         assert read <= bound | known, f"{name}: {sorted(read - bound - known)}"
+
+
+ARGUMENTS = {
+    "a.py": b"""
+def plain(first, second):
+    third = [first for first in (second,)]
+    return third, (lambda inner: inner + second)(1)
+
+def named(level, setting=2):
+    return level, setting
+
+class Thing:
+    def __init__(self, width, *rest, **more):
+        self.width = width
+        self.rest = rest, sorted(more)
+
+def outer(depth):
+    def closure(extra):
+        return depth + extra
+    return closure
+""",
+    "app.py": b"""
+from a import Thing, named, outer, plain
+print(plain(1, 2), named(3, setting=4), named(level=5), Thing(6, 7, colour=8).rest, outer(9)(10))
+""",
+}
+
+
+def test_arguments_passed_by_position_get_one_letter_and_the_program_says_the_same(tmp_path: Path) -> None:
+    after = shrink(ARGUMENTS)
+    assert run(tmp_path / "after", after) == run(tmp_path / "before", ARGUMENTS)
+    assert b"def plain(a, b):" in after["a.py"]
+    assert b"def closure(" in after["a.py"]
+    assert b"extra" not in after["a.py"]
+
+
+def test_an_argument_that_somebody_may_name_keeps_its_name() -> None:
+    after = shrink(ARGUMENTS)["a.py"]
+    assert b"def named(level, setting=2):" in after, "level is used as a keyword, setting has a default"
+    assert b"self, width, *rest, **more" in after, "width is an attribute too, the others are not positional"

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from citymote import resources
 
-from . import shrink
+from . import arguments, shrink
 
 # Names as mpy-cross spells them; the first two are the unix port's, the others the chips'.
 ARCHITECTURES = ("x86", "x64", "xtensawin", "rv32imc", "xtensa", "armv6", "armv6m", "armv7m", "armv7emsp", "armv7emdp")
@@ -78,7 +78,7 @@ def build(arch: str, output: Path | None = None, *, plain: bool = False) -> Path
 def _shrunk(sources: dict[str, Path], folder: Path) -> dict[str, Path]:
     """The same sources, shrunk, in `folder`; made again only when one of them has changed."""
     texts = {name: path.read_bytes() for name, path in sorted(sources.items())}
-    digest = hashlib.sha256(Path(shrink.__file__).read_bytes())
+    digest = hashlib.sha256(Path(shrink.__file__).read_bytes() + Path(arguments.__file__).read_bytes())
     for name, text in texts.items():
         digest.update(f"{name} {len(text)}\n".encode() + text)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def compile_tree(sources: dict[str, Path], target: Path, *, arch: str, level: in
 def _compile_tree(sources: dict[str, Path], target: Path, arch: str, level: int) -> None:
     executable, version = compiler()
     record_path = target / _RECORD
-    key = f"{version} -march={arch} -O{level}"
+    key = f"{version} -march={arch} -O{level} -s module"
     record = _read_record(record_path, key)
     made: dict[str, str] = {}
     for name, source in sorted(sources.items()):
@@ -140,8 +140,10 @@ def _compile_tree(sources: dict[str, Path], target: Path, arch: str, level: int)
 
 
 def _compile(executable: Path, source: Path, out: Path, name: str, arch: str, level: int) -> None:
-    # -s is the name in tracebacks: relative, so that the bytes do not depend on where the checkout lies.
-    command = [executable, f"-march={arch}", f"-O{level}", "-s", name, "-o", out, source]
+    # -s is the name in tracebacks. The module's own: it does not depend on where the checkout lies, and the node has it
+    # in its table of names anyway.
+    module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    command = [executable, f"-march={arch}", f"-O{level}", "-s", module, "-o", out, source]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         out.unlink(missing_ok=True)

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
+from .arguments import rename_arguments
+
 Value = int | str
 _LONGEST_TEXT = 24
 _PRIVATE = re.compile(r"_[A-Za-z0-9]\w*$")
@@ -67,7 +69,7 @@ def shrink(sources: Mapping[str, bytes], keep: Iterable[str] = ()) -> dict[str, 
         _find_constants(file)
     _inline(files, tuple(keep))
     texts = {file.name: file.result() for file in files.values()}
-    return _shorten(texts)
+    return rename_arguments(_shorten(texts))
 
 
 def _load(name: str, text: bytes) -> _File:

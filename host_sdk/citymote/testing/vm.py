@@ -33,6 +33,7 @@ from .bridge import Bridge, Event, LogLine, Wiring
 
 BLOCK = 4096
 RESET_CODE = 85
+SLOT = "a"
 EPOCH_2000 = 946684800
 DEFAULT_FLASH = {"config": 16, "store": 256}
 """Blocks of 4096 bytes that a board without a say of its own gives to each littlefs."""
@@ -188,7 +189,7 @@ class VirtualNode:
         self._pending.clear()
         requests, their_requests = os.pipe()
         their_replies, replies = os.pipe()
-        path = self._path if self._path is not None else [str(runtime.application(self._machine.architecture))]
+        path = self._path if self._path is not None else [self._slot()]
         command = [
             str(self._machine.path), "-X", f"heapsize={self._machine.heap(self.heap, self._arch)}", *self._entry,
             f"--bridge={their_replies},{their_requests}",
@@ -208,6 +209,14 @@ class VirtualNode:
         os.close(their_replies)
         self._bridge, self._process = bridge, process
         return bridge, process, (requests, replies)
+
+    def _slot(self) -> str:
+        """The application under a name as short as on a board: the node keeps each module's path on its heap."""
+        link, tree = self.directory / SLOT, runtime.application(self._machine.architecture)
+        if not link.is_symlink() or link.readlink() != tree:
+            link.unlink(missing_ok=True)
+            link.symlink_to(tree)
+        return SLOT
 
     def _starts_of_flash(self) -> int:
         # Kept beside the flash, so that a later program that takes over the directory goes on counting.

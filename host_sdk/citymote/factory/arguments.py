@@ -1,0 +1,116 @@
+"""Gives the arguments of the node's functions one-letter names, the same few everywhere.
+
+MicroPython keeps the name of every argument, because a caller may use it as a keyword; each distinct one is an entry
+in the table of names on the heap. Ours are mostly passed by position. An argument is renamed when nothing can tell: it
+has no default (a setting has one), no call anywhere uses its name as a keyword, and nothing else in the application
+bears it. The second half of `factory.shrink`; lines keep their numbers here too.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import itertools
+import string
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+# What viper gives a meaning in place of a type.
+_BUILT_IN = {*dir(builtins), "const", "ptr", "ptr8", "ptr16", "ptr32", "uint", "object"}
+
+
+def rename_arguments(texts: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The sources with short names for arguments that are only ever passed by position."""
+    trees = {name: ast.parse(text, filename=name) for name, text in texts.items()}
+    taken: set[str] = set().union(*(_taken(tree) for tree in trees.values()))
+    wanted = {
+        argument.arg
+        for tree in trees.values()
+        for function in _functions(tree)
+        for argument in _arguments(function)
+        if len(argument.arg) > 1 and argument.arg not in taken and not argument.arg.startswith("_")
+    } - {"self"}
+    return {name: _rewrite(text, trees[name], wanted) for name, text in texts.items()}
+
+
+def _functions(tree: ast.AST) -> Iterator[_Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, _Function))
+
+
+def _arguments(function: _Function) -> list[ast.arg]:
+    """The arguments without a default that can be passed by position."""
+    everything = [*function.args.posonlyargs, *function.args.args]
+    return everything[: len(everything) - len(function.args.defaults)]
+
+
+def _taken(tree: ast.AST) -> set[str]:
+    """Names that mean something beyond one function's own variables."""
+    found = set(_BUILT_IN)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.keyword) and node.arg:
+            found.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found |= {*node.name.split("."), node.asname or node.name}
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            found |= set(node.names)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            found.add(node.name)  # stands in the text without a node of its own
+        elif isinstance(node, ast.JoinedStr):
+            found |= {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+        elif isinstance(node, ast.Module | ast.ClassDef):
+            found |= _stored(node)
+    for function in _functions(tree):
+        positional = {argument.arg for argument in _arguments(function)}
+        everything = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
+        found |= everything - positional
+    return found
+
+
+def _stored(scope: ast.Module | ast.ClassDef) -> set[str]:
+    """Names bound in a module or class body itself."""
+    found: set[str] = set()
+    work: list[ast.AST] = list(scope.body)
+    while work:
+        node = work.pop()
+        if isinstance(node, _Function | ast.ClassDef):
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        work += ast.iter_child_nodes(node)
+    return found
+
+
+def _outermost(tree: ast.Module) -> Iterator[_Function]:
+    """Functions that stand in no other function: a closure shares its parent's names."""
+    work: list[ast.AST] = [tree]
+    while work:
+        for child in ast.iter_child_nodes(work.pop()):
+            if isinstance(child, _Function):
+                yield child
+            else:
+                work.append(child)
+
+
+def _rewrite(text: bytes, tree: ast.Module, wanted: set[str]) -> bytes:
+    starts = [0, *itertools.accumulate(len(line) for line in text.splitlines(keepends=True))]
+    edits: list[tuple[int, int, bytes]] = []
+    for function in _outermost(tree):
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        names: set[str] = set()
+        for node in ast.walk(function):
+            name = node.id if isinstance(node, ast.Name) else node.arg if isinstance(node, ast.arg) else ""
+            if isinstance(node, ast.Name | ast.arg):
+                names.add(name)
+                if name in wanted:
+                    places[name].append(starts[node.lineno - 1] + node.col_offset)
+        letters = (letter for letter in string.ascii_lowercase if letter not in names)
+        for name, short in zip(sorted(places, key=places.__getitem__), letters, strict=False):
+            edits += [(at, at + len(name), short.encode()) for at in places[name]]
+    for begin, end, short in sorted(edits, reverse=True):
+        text = text[:begin] + short + text[end:]
+    return text
