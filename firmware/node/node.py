@@ -105,6 +105,7 @@ class Node:
         keep("watchdog", lambda: self.supervisor.feed(_FEED, _WATCHDOG))
         until = self.settings["until"]
         await keep("sampling", lambda: self.sampler.run(until))
+        self.supervisor.done("sampling")
         await self._drain()
 
     async def _drain(self):

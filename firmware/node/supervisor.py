@@ -59,6 +59,10 @@ class Supervisor:
         if promise:
             self._promises[name] = (self._hal.uptime_ms() + promise[1], promise[1])
 
+    def done(self, name):
+        """`name` has come to its end: no sign of life is expected any more."""
+        self._promises.pop(name, None)
+
     def late(self):
         """The names that have broken their promise."""
         now = self._hal.uptime_ms()

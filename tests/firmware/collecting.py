@@ -17,7 +17,7 @@ from citymote_protocol.frame import decode
 
 START = 850000080  # s2000, a multiple of 120
 INTERVAL = 120
-HEAP = "220k"
+HEAP = "130k"
 REPLAYED = ("pm2_5", "pm10", "wind_direction", "wind_speed", "illuminance", "uv_index", "laeq", "acceleration_x")
 BOARD: dict[str, Any] = {
     "board": "virtual",

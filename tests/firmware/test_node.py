@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,34 @@ def test_while_nobody_listens_frames_grow_long_and_the_status_waits(tmp_path: Pa
     assert max(frame.count for frame in frames) == 60
     statuses = [frame.time for frame in stored(messages).values() if frame.kind == 3]
     assert len(statuses) < 14, "no status an hour into a queue"
+
+
+def test_a_backlog_goes_out_within_the_budget(tmp_path: Path, broker: Broker) -> None:
+    changes = {"batch": 1, "batch_backlog": 1, "publish_rate": 10, "status_interval": 0, "drain": 7200}
+    with Collector(broker.port), node(tmp_path / "n", 12, broker.port, **changes) as n:
+        n.at(1, broker.stop)
+        n.at(10 * HOUR, broker.start)
+        n.start()
+        report = n.wait(100).report
+        acked = [event.now for event in n.events if event.name == "acked"]
+    assert report["pending"] == 0
+    assert len(acked) == 360
+    for i, at in enumerate(acked):
+        within = sum(1 for other in acked[i:] if other < at + 10 * MINUTE)
+        assert within <= 60 + 10 * 10 + 5, f"{within} frames in ten minutes"
+
+
+def test_attempts_to_connect_are_spread_and_never_stop(tmp_path: Path, broker: Broker) -> None:
+    broker.stop()
+    with node(tmp_path / "n", 6, broker.port, drain=0, grace=20) as n:
+        n.start()
+        n.wait(60, check=False)
+        tries = [line.now for line in n.logs if line.text.startswith("broker 127.0.0.1: ")]
+    waits = [(b - a) / 1000 for a, b in pairwise(tries)]
+    assert waits[0] <= 2
+    assert max(waits) <= 301
+    assert min(waits[9:]) >= 149
+    assert len({round(wait) for wait in waits[9:]}) > 10, "not at the same distance every time"
 
 
 @pytest.mark.parametrize("seconds", [1, 119, 121, 3599, 4003])
