@@ -247,7 +247,7 @@ class City:
             expectation, station = pole.expectation, pole.expectation.station
             for index, row in enumerate(station.rows):
                 for (quantity, sensor), step in expectation.columns.items():
-                    value = expectation.value(row, quantity)
+                    value = expectation.value(row, (quantity, sensor))
                     if value is not None:
                         time = station.start + index * self.data.interval
                         wanted[(self._ids[pole.plan.name], quantity, sensor, time)] = (value, step)

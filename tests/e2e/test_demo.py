@@ -62,7 +62,8 @@ def test_a_parquet_store_has_the_same_readings(first: tuple[Told, Path], again: 
     again[0].good()
     assert list((again[1] / "readings").rglob("*.parquet")), "there are Parquet files"
     with open_store(first[1] / "readings.db") as one, open_store(f"parquet:{again[1] / 'readings'}") as other:
-        assert list(other.iter_readings()) == list(one.iter_readings())
+        # Nodes are listed in the order in which they were first heard, which is chance.
+        assert sorted(other.iter_readings(), key=repr) == sorted(one.iter_readings(), key=repr)
 
 
 def test_the_same_seed_gives_the_same_frames_byte_for_byte(first: tuple[Told, Path], again: tuple[Told, Path]) -> None:

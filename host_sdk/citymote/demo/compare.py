@@ -20,33 +20,29 @@ if TYPE_CHECKING:
 
 Column = tuple[int, int]  # quantity, instance
 
-# Quantities that one chip measures together: it cannot lose one and keep the other, so a cell that is blank in the data
-# leaves its partner absent too.
-TOGETHER = ((1, 2), (3, 4))
-
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """What a node's columns can bring back of a station.
 
     `grid` is the chip's own step in units of the registry's resolution (1: exact; 10: a dust meter that counts whole
-    micrograms). `partners` are quantities whose absence silences this one, because the same chip measures them.
+    micrograms). `partners` are quantities whose absence silences a column, because its chip sends all or nothing.
     """
 
     station: Station
     interval: int
     columns: Mapping[Column, int]
-    partners: Mapping[int, tuple[int, ...]] = field(default_factory=dict[int, tuple[int, ...]])
+    partners: Mapping[Column, tuple[int, ...]] = field(default_factory=dict[Column, tuple[int, ...]])
 
-    def value(self, row: Mapping[int, int], quantity: int) -> int | None:
-        """What a sensor of `quantity` can say of a row."""
-        if any(other not in row for other in self.partners.get(quantity, ())):
+    def value(self, row: Mapping[int, int], column: Column) -> int | None:
+        """What the sensor behind a column can say of a row."""
+        if any(other not in row for other in self.partners.get(column, ())):
             return None
-        return row.get(quantity)
+        return row.get(column[0])
 
     def present(self) -> int:
         """How many readings must come back."""
-        return sum(self.value(row, quantity) is not None for row in self.station.rows for quantity, _ in self.columns)
+        return sum(self.value(row, column) is not None for row in self.station.rows for column in self.columns)
 
 
 @dataclass(slots=True)
@@ -91,7 +87,7 @@ def compare(expectations: Mapping[str, Expectation], frames: Iterable[Frame]) ->
             if found[(index, sample.quantity, sample.instance)] > 1:
                 verdict.duplicates += 1
                 continue
-            wanted = expected.value(expected.station.rows[index], sample.quantity)
+            wanted = expected.value(expected.station.rows[index], (sample.quantity, sample.instance))
             if wanted is None or abs(wanted - sample.value) * 2 > (grid if grid > 1 else 0):
                 verdict.mismatches += 1
                 verdict.note(
@@ -101,7 +97,7 @@ def compare(expectations: Mapping[str, Expectation], frames: Iterable[Frame]) ->
         found = seen[node]
         for index, row in enumerate(expected.station.rows):
             for quantity, instance in expected.columns:
-                if expected.value(row, quantity) is not None and not found[(index, quantity, instance)]:
+                if expected.value(row, (quantity, instance)) is not None and not found[(index, quantity, instance)]:
                     verdict.lost += 1
                     verdict.note(f"node {node} row {index} quantity {quantity} sensor {instance}: not stored")
     return verdict
