@@ -212,7 +212,8 @@ def names_module(registry: dict[str, Any]) -> str:
     """Names apart from the table; families after the quantities, so that an id's own name is found first."""
     named = [(entry["id"], entry["name"]) for entry in registry["quantity"]] + _families(registry)
     lines = "\n".join(f"{number} {name}" for number, name in named)
-    return f'"""Names of the registered quantities, one "id name" a line. {MARK}"""\n\nNAMES = """\n{lines}\n"""\n'
+    head = f'"""Names of the registered quantities, one "id name" a line.\n\n{MARK}\n"""'
+    return f'{head}\n\nNAMES = """\n{lines}\n"""\n'
 
 
 def host_module(registry: dict[str, Any]) -> str:

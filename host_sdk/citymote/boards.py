@@ -2,8 +2,9 @@
 
 A board is named parts on named buses: `[[sensors]]` names a driver, a bus, settings and the sensor's instance;
 `[buses]` says what each bus is and, on real boards, at which pins; `[flash]` how many 4096-byte blocks each littlefs
-has. The node's firmware finds everything else out from the chips. What is checked here is what no node could work
-with; everything is checked before anything is returned, and an error names file, entry and reason.
+has; `heap` how many KB of Python heap the application gets. The node's firmware finds everything else out from the
+chips. What is checked here is what no node could work with; everything is checked before anything is returned, and an
+error names file, entry and reason.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from citymote.errors import CitymoteError
 KINDS = ("i2c", "uart", "adc", "counter", "i2s")
 PLATFORMS = ("unix", "esp32")
 FLASH = ("config", "store")
+HEAP = 100
+"""KB of Python heap that a board leaves its application when it says nothing else: an ESP32 with Wi-Fi and TLS."""
 MAX_SENSORS = 32
 """Sensors of one node; a column's instance number and the frame's column count bound it in practice."""
 
@@ -29,7 +32,7 @@ _BUS_KEYS = {
     "i2s": {"id", "sck", "ws", "sd"},
 }
 _SENSOR_KEYS = {"driver", "bus", "settings", "instance", "quantities", "power", "reads", "limits"}
-_TOP_KEYS = {"name", "title", "platform", "chip", "flash", "buses", "pins", "sensors", "notes"}
+_TOP_KEYS = {"name", "title", "platform", "chip", "heap", "flash", "buses", "pins", "sensors", "notes"}
 
 
 class BoardError(CitymoteError):
@@ -57,7 +60,7 @@ def load(board: str | Path) -> dict[str, Any]:
 
 
 def make(description: dict[str, Any], where: str = "board") -> dict[str, Any]:
-    """Check a description and return what the node is given: {"board", "flash", "buses", "pins", "sensors"}."""
+    """Check a description and return what the node is given: {"board", "heap", "flash", "buses", "pins", "sensors"}."""
     _known(description, _TOP_KEYS, where)
     name = _text(description, "name", where)
     platform = _text(description, "platform", where)
@@ -70,6 +73,7 @@ def make(description: dict[str, Any], where: str = "board") -> dict[str, Any]:
         raise BoardError(f"{where}: sensors", f"a list of at most {MAX_SENSORS} tables is expected")
     return {
         "board": name,
+        "heap": _number(description.get("heap", HEAP), f"{where}: heap", 40, 16384),
         "flash": _flash(_table(description, "flash", where), where),
         "buses": buses,
         "pins": pins,

@@ -95,7 +95,7 @@ class Fleet:
         broker: str | None = None,
         settings: Mapping[str, Any] | None = None,
         at_once: int | None = None,
-        heap: str = "100k",
+        heap: str | None = None,
         arch: int = 32,
         speed: float = 0,
         grace: int | None = None,

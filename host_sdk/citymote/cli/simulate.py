@@ -32,8 +32,8 @@ def simulate(
     out: Annotated[Path, typer.Option("--out", help="Folder of the nodes' flash; kept.")] = Path("citymote-nodes"),
     seed: Annotated[int, typer.Option("--seed", help="Another seed is another city.")] = 1,
     heap: Annotated[
-        str, typer.Option("--heap", help="Memory of a node: what an ESP32 leaves an application.")
-    ] = "100k",
+        str | None, typer.Option("--heap", help="Python heap of a node, such as 120k; left out: the board's.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Run virtual nodes against a broker, until their time is over or Ctrl-C.

@@ -23,7 +23,7 @@ _BUILT_IN = {*dir(builtins), "const", "ptr", "ptr8", "ptr16", "ptr32", "uint", "
 def rename_arguments(texts: Mapping[str, bytes]) -> dict[str, bytes]:
     """The sources with short names for arguments that are only ever passed by position."""
     trees = {name: ast.parse(text, filename=name) for name, text in texts.items()}
-    taken: set[str] = set().union(*(_taken(tree) for tree in trees.values()))
+    taken = {name for tree in trees.values() for name in _taken(tree)}
     wanted = {
         argument.arg
         for tree in trees.values()

@@ -79,7 +79,7 @@ class VirtualNode:
         start_time: int | None = None,
         network_time: bool = True,
         seed: int = 0,
-        heap: str = "100k",
+        heap: str | None = None,
         arch: int = 32,
         speed: float = 0,
         grace: int | None = None,
@@ -91,7 +91,7 @@ class VirtualNode:
     ) -> None:
         """`start_time` is s2000 of story time 0 (default: 2026-01-01). `network_time`: a time server answers.
 
-        `heap` is what the firmware has on a 32-bit board; the VM gets `runtime.STAND_IN` on top, see there. `path`
+        `heap` is what the firmware has on a 32-bit board (left out: what the board says, else 100k); the VM gets `runtime.STAND_IN` on top, see there. `path`
         replaces the precompiled application in the VM's import path, `entry` what it runs. `grace` is how long, in real
         ms, virtual time holds still for an expected reply. `wear`: count it. `memory`: let the
         node report its heap, which makes its status frames differ from run to run. `keep_events` False leaves events
@@ -104,7 +104,7 @@ class VirtualNode:
         self.start_time = 820454400 if start_time is None else start_time
         self.network_time = network_time
         self.seed = seed
-        self.heap = heap
+        self.heap = heap or f"{self.board.get('heap', 100)}k"
         self.speed = speed
         self.grace = grace
         self.wear_counted = wear
