@@ -207,9 +207,10 @@ def test_a_status_tells_of_what_was_discarded(tmp_path: Path, broker: Broker) ->
     assert report["discarded_rows"] > 0
     got = rows(messages)
     missing = sorted(set(range(1, 2161)) - set(got))
-    # A frame that had arrived, and whose acknowledgement the broker took with it, counts as discarded too.
-    assert 0 <= report["discarded_rows"] - len(missing) <= 4
-    assert missing == list(range(missing[0], missing[0] + len(missing))), "the oldest went, in one piece"
+    # A frame under way when its segment is discarded, or when the broker goes, counts as discarded and may have arrived.
+    assert 0 <= report["discarded_rows"] - len(missing) <= 8
+    assert missing[-1] - missing[0] < len(missing) + 8, "the oldest go, in one piece"
+    assert max(missing) < 2160 - 800, "the newest stay"
     last = max((frame for frame in frames.values() if frame.kind == 3), key=lambda frame: frame.time)
     assert last.values[[c[0] for c in last.columns].index(107)] == report["discarded_frames"]
 
