@@ -18,7 +18,7 @@ _FIRST_TIME = 20000  # ms that the first row waits for the time to become known
 _ASK_AGAIN = 5000  # ms to the second question for the time; doubled up to ten minutes
 _ASK_LONGEST = 600000
 _RELEASE = 3600000  # ms of connection after which undated rows are sent as they are
-_FEED = 60000
+_FEED = 120000
 _WATCHDOG = 300000
 
 

@@ -280,6 +280,8 @@ def _nodes(
         # An hourly file must not mean a frame an hour: the demo's rows wait for their batch.
         "max_delay": 0,
         "publish_rate": 0,
+        # A day has 384 pings at the usual keepalive, each a real round trip that virtual time waits for.
+        "broker_keepalive": 3600,
         "status_interval": 86400,
     }
     with Fleet(
