@@ -275,16 +275,16 @@ threading.Event().wait()
 """
 
 
-@pytest.mark.parametrize("state", ["held", "running", "in real time", "at a silent broker"])
+@pytest.mark.parametrize("state", ["held", "running", "real-time", "silent-broker"])
 def test_a_node_whose_host_dies_ends(tmp_path: Path, state: str) -> None:
     import json
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never says a word
         settings: dict[str, object] = {"time_earliest": 0}
-        if state == "at a silent broker":
+        if state == "silent-broker":
             settings |= broker_settings(f"mqtt://127.0.0.1:{silent.getsockname()[1]}")
-        options = {"settings": settings, "speed": 1 if state == "in real time" else 0}
+        options = {"settings": settings, "speed": 1 if state == "real-time" else 0}
         command = [sys.executable, "-c", HOST, str(tmp_path / "node"), json.dumps(options), state]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as host:
             assert host.stdout is not None
