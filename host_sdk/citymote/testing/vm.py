@@ -91,10 +91,11 @@ class VirtualNode:
     ) -> None:
         """`start_time` is s2000 of story time 0 (default: 2026-01-01). `network_time`: a time server answers.
 
-        `heap` is what the firmware has on a 32-bit board (left out: what the board says, else 100k); the VM gets `runtime.STAND_IN` on top, see there. `path`
-        replaces the precompiled application in the VM's import path, `entry` what it runs. `grace` is how long, in real
-        ms, virtual time holds still for an expected reply. `wear`: count it. `memory`: let the
-        node report its heap, which makes its status frames differ from run to run. `keep_events` False leaves events
+        `heap` is what the firmware has on a 32-bit board (left out: what the board says, else 100k); the VM gets
+        `runtime.STAND_IN` on top, see there. `path` replaces the precompiled application in the VM's import path,
+        `entry` what it runs. `grace` is how long, in real ms, virtual time holds still for an expected reply. `wear`:
+        count it. `memory`: let the node report its heap, which makes its status frames differ from run to run.
+        `keep_events` False leaves events
         to handlers only.
         """
         self.directory = Path(directory)
