@@ -101,13 +101,16 @@ def _odd_multiples_steps(x, y):
             yield
     inverse = _inverse(products[-1], p)
     yield
-    for k in range(len(table) - 1, -1, -1):
-        x, y, z = table[k]
-        i = inverse * products[k - 1] % p if k else inverse
+    affine = []
+    while table:
+        x, y, z = table.pop()
+        products.pop()
+        i = inverse * products[-1] % p if products else inverse
         inverse = inverse * z % p
         ii = i * i % p
-        table[k] = (x * ii % p, y * ii * i % p)
-    return table
+        affine.append((x * ii % p, y * ii * i % p))
+    affine.reverse()
+    return affine
 
 
 def _digits(k, count):
@@ -244,7 +247,8 @@ def draw_private(random):
 
 def public_steps(private, random):
     """The compressed public key of a private key; `random` blinds (None only for a key used once)."""
-    x, y = yield from _multiply_steps(_scalar(private), GX, GY, random)
+    # Infinity is no multiple of the base point by less than the order.
+    x, y = yield from _multiply_steps(_scalar(private), GX, GY, random)  # pyright: ignore[reportGeneralTypeIssues]
     return encode_point(x, y)
 
 

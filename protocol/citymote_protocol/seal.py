@@ -40,7 +40,7 @@ class Sealer:
         self._boots = boots
         self._protected = b"\x43\xa1\x01\x0a" if form == STANDARD else b"\x40"  # as it stands in the envelope
         self._secret = None
-        self.boot_id = None
+        self.boot_id = b""
         self.renew(random8)
 
     def renew(self, random8):

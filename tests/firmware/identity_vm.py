@@ -1,7 +1,7 @@
 # Runs inside the VM for test_identity.py: the node's identity on a real littlefs whose flash loses power.
 #
 # `identity_vm.py CASE` prints what it saw, one fact a line; the pytest half judges.
-# ruff: noqa: PTH107, PTH123, PTH208, SIM105
+# ruff: noqa: SIM105
 import os
 import sys
 
