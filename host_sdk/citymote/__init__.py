@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from citymote.capture import CaptureWriter, Source
     from citymote.collect import Collector
     from citymote.decode import Decoder, Frame, Keys, OnError
+    from citymote.descriptor import Descriptor
     from citymote.errors import BrokerError, CitymoteError, FrameProblem
     from citymote.reading import Reading
     from citymote.registry import Quantity, quantity
@@ -32,12 +33,14 @@ __all__ = [
     "CitymoteError",
     "Collector",
     "Decoder",
+    "Descriptor",
     "Frame",
     "FrameProblem",
     "Quantity",
     "Reading",
     "Store",
     "__version__",
+    "descriptors",
     "open_store",
     "quantity",
     "readings",
@@ -50,6 +53,7 @@ _HOMES = {
     "CitymoteError": "errors",
     "Collector": "collect",
     "Decoder": "decode",
+    "Descriptor": "descriptor",
     "Frame": "decode",
     "FrameProblem": "errors",
     "Quantity": "registry",
@@ -72,6 +76,22 @@ def readings(
     from citymote.decode import Decoder
 
     return Decoder(keys, on_error, node).readings(source)
+
+
+def descriptors(
+    source: Source, keys: Keys = None, on_error: OnError = "raise", node: str | None = None
+) -> Iterator[Descriptor]:
+    """What the nodes in a source say they are: model, versions, sensors with batch and calibration date, and so on.
+
+    The arguments are those of `readings`; frames of readings are passed over.
+    """
+    from citymote.decode import Decoder
+    from citymote.descriptor import descriptor_of
+
+    for frame in Decoder(keys, on_error, node).frames(source):
+        found = descriptor_of(frame)
+        if found is not None:
+            yield found
 
 
 def to_arrow(source: Source, keys: Keys = None, on_error: OnError = "raise", node: str | None = None) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from tests.host.making import NODE, START, batch, batches, event, status, write_capture
 
 import citymote
-from citymote import Decoder, FrameProblem, Reading
+from citymote import Decoder, FrameProblem, Reading, wire
 from citymote.crypto import HostCrypto
 from citymote.errors import DamagedRecord, RefusedFrame, UnopenableFrame, UsageError
 from citymote.keys import KeyFile, Opener
@@ -84,6 +84,21 @@ def test_events_and_status_frames_are_readings_too() -> None:
 def test_an_unknown_quantity_keeps_its_number() -> None:
     (reading,) = citymote.readings([batch(0, columns=((60_000, 2),), values=[[-5]])])
     assert (reading.quantity, reading.value, reading.unit, reading.sensor) == ("quantity_60000", -5.0, "", 2)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_sensors_of_one_quantity_stay_apart_in_frame_json_and_arrow(packed: bool) -> None:
+    columns = ((1, 0), (1, 1), (1, 200))
+    data = batch(0, columns=columns, values=[[120, 121], [140, ABSENT], [90, 91]], packed=packed)
+    (frame,) = Decoder().frames([data])
+    assert wire.is_batch(frame.body)
+    assert tuple(frame.body.columns) == columns
+    expected = [(0, 12.0), (1, 14.0), (200, 9.0), (0, 12.1), (1, None), (200, 9.1)]
+    lines = [json.loads(as_json(reading)) for reading in citymote.readings([data])]
+    assert [(line["sensor"], line["value"]) for line in lines] == expected
+    rows = citymote.to_arrow([data]).to_pylist()
+    assert [(row["sensor"], row["value"]) for row in rows] == expected
+    assert {row["quantity"] for row in rows} == {"pm2_5"}
 
 
 def test_values_have_the_shortest_digits_of_their_resolution() -> None:

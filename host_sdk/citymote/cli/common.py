@@ -24,6 +24,7 @@ P = ParamSpec("P")
 KeysOption = Annotated[
     Path | None, typer.Option("--keys", help="Key file for sealed frames (see `citymote keys`).", show_default=False)
 ]
+FORMATS = "text, jsonl, csv, parquet, senml, senml-cbor, sensorthings, ngsi-ld, descriptors"
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 
 

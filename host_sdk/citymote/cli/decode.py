@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from citymote.cli.common import JsonOption, KeysOption, guarded
+from citymote.cli.common import FORMATS, JsonOption, KeysOption, guarded
 
 
 def register(app: typer.Typer) -> None:
@@ -18,9 +18,7 @@ def decode(
         list[Path] | None,
         typer.Argument(help="Captures, CBOR sequences, hexadecimal text; - or nothing: stdin.", show_default=False),
     ] = None,
-    form: Annotated[
-        str, typer.Option("--format", "-f", help="text, jsonl, csv, parquet, senml, senml-cbor, sensorthings, ngsi-ld.")
-    ] = "text",
+    form: Annotated[str, typer.Option("--format", "-f", help=f"{FORMATS}.")] = "text",
     as_json: JsonOption = False,
     keys: KeysOption = None,
     on_error: Annotated[
@@ -44,6 +42,8 @@ def decode(
     Example: citymote decode --json day.cmcap | jq 'select(.quantity == "pm2_5") | .value'
 
     Example: citymote decode --keys city.keys --format parquet --out day.parquet day.cmcap
+
+    Example: citymote decode --format descriptors day.cmcap | jq '.sensors[] | {driver, calibrated}'
     """
     from citymote.cli.decoding import run
 

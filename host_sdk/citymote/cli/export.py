@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from citymote.cli.common import JsonOption, Status, guarded, instant, output, say
+from citymote.cli.common import FORMATS, JsonOption, Status, guarded, instant, output, say
 
 
 def register(app: typer.Typer) -> None:
@@ -17,9 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     store: Annotated[str, typer.Argument(help="SQLite file, or folder of a Parquet store.", show_default=False)],
-    form: Annotated[
-        str, typer.Option("--format", "-f", help="text, jsonl, csv, parquet, senml, senml-cbor, sensorthings, ngsi-ld.")
-    ] = "text",
+    form: Annotated[str, typer.Option("--format", "-f", help=f"{FORMATS}.")] = "text",
     as_json: JsonOption = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write, else standard output.")] = None,
     node: Annotated[list[str] | None, typer.Option("--node", help="Only this node; may be repeated.")] = None,
@@ -58,9 +56,13 @@ def export(
         chosen = "jsonl" if as_json else form
         with output(out, chosen in BINARY) as stream:
             writer = exporter(chosen, stream, options)
-            for frame, readings in place.iter_selected(query):
-                writer.add(frame, readings)
-                status(lambda: f"{writer.written:,} readings written")
+            if chosen == "descriptors":
+                for frame in place.iter_descriptors(query.nodes):
+                    writer.add(frame, [])
+            else:
+                for frame, readings in place.iter_selected(query):
+                    writer.add(frame, readings)
+                    status(lambda: f"{writer.written:,} readings written")
             writer.close()
             status.clear()
     for reason, count in sorted(writer.left_out.items()):

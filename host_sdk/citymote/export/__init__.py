@@ -1,7 +1,8 @@
 """Readings in the formats of others: one module a format, and the function that chooses.
 
 SenML, SensorThings and NGSI-LD are exports and not the wire: they cost ten to thirty times the bytes and have no
-place for all that a reading says. JSON lines, CSV and Parquet carry everything.
+place for all that a reading says. JSON lines, CSV and Parquet carry everything. `descriptors` is about nodes, not
+readings.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "senml-cbor": ("senml", "SenmlCborExporter", "SenML in CBOR (RFC 8428)"),
     "sensorthings": ("sensorthings", "DataArrayExporter", "OGC SensorThings 1.1, body of CreateObservations"),
     "sensorthings-things": ("sensorthings", "ThingsExporter", "OGC SensorThings 1.1, the Things to create first"),
+    "descriptors": ("descriptors", "DescriptorsExporter", "what nodes say they are, one JSON object a descriptor"),
     "ngsi-ld": ("ngsi_ld", "NgsiLdExporter", "FIWARE AirQualityObserved and NoiseLevelObserved, one entity a line"),
 }
 BINARY = ("parquet", "senml-cbor")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from citymote.descriptor import descriptor_of
 from citymote.export.base import Exporter
 from citymote.reading import Reading, time_text
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TextExporter(Exporter):
-    """One line a reading: node, time, quantity, value, unit, and what is unusual about it."""
+    """One line a reading: node, time, quantity, value, unit, and what is unusual about it; one for each descriptor."""
 
     def add(self, frame: Frame, readings: list[Reading]) -> None:
         for r in readings:
@@ -24,4 +25,8 @@ class TextExporter(Exporter):
             if not r.sealed:
                 notes.append("not sealed")
             self.line(f"{r.node} {time_text(r.time)} {name:<24} {value:>10} {r.unit:<6} {', '.join(notes)}".rstrip())
+        about = descriptor_of(frame)
+        if about is not None:
+            drivers = ", ".join(sensor.driver for sensor in about.sensors) or "no sensors"
+            self.line(f"{about.node} {time_text(about.time)} is {about.model}, firmware {about.firmware}: {drivers}")
         self.written += len(readings)

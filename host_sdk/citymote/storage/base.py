@@ -135,6 +135,10 @@ class Store(ABC):
     def iter_frames(self, query: Query | None = None) -> Iterator[Frame]:
         """The frames that are stored, as received; with a query, those that may hold readings it asks for."""
 
+    @abstractmethod
+    def iter_descriptors(self, nodes: tuple[str, ...] = ()) -> Iterator[Frame]:
+        """The descriptor frames of these nodes, or of all: by node, then store epoch and sequence."""
+
     def iter_selected(self, query: Query | None = None) -> Iterator[tuple[Frame, list[Reading]]]:
         """Frames with those of their readings that a query asks for; frames without any are passed over."""
         query = query or Query()

@@ -233,6 +233,13 @@ class LedgerStore(Store):
         for _, frame in self._frames(condition, arguments):
             yield frame
 
+    def iter_descriptors(self, nodes: tuple[str, ...] = ()) -> Iterator[Frame]:
+        condition = "f.kind = 'descriptor'"
+        if nodes:
+            condition += f" AND n.node IN ({','.join('?' * len(nodes))})"
+        for _, frame in self._frames(condition, nodes):
+            yield frame
+
     def _frames(self, condition: str, arguments: tuple[object, ...]) -> Iterator[tuple[int, Frame]]:
         """Frames by node, store epoch and sequence, as the unique key's index has them."""
         from citymote.decode import Frame, decode_bare
