@@ -68,6 +68,7 @@ def test_the_virtual_board_has_every_chip_of_the_first_issue_and_an_emulator_for
 def test_a_board_file_becomes_what_the_node_is_given(tmp_path: Path) -> None:
     assert boards.load(written(tmp_path, GOOD)) == {
         "board": "mine",
+        "heap": 100,
         "flash": {"store": 128},
         "buses": {
             "i2c0": {"kind": "i2c", "id": 0, "scl": 9, "sda": 8},
@@ -86,6 +87,7 @@ def test_a_board_file_becomes_what_the_node_is_given(tmp_path: Path) -> None:
     [
         ('name = "mine"', "", "name"),
         ('"esp32"', '"stm32"', "platform 'stm32'"),
+        ('name = "mine"', 'name = "mine"\nheap = 8', "from 40 to 16384"),
         ("[flash]", "[flesh]", "'flesh' means nothing"),
         ("store = 128", "store = 4", "from 8 to 65536"),
         ("store = 128", "store = true", "from 8 to 65536"),

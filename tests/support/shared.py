@@ -144,12 +144,12 @@ def parse(result: vm.Result, wanted: list[str], source: Path) -> dict[str, Outco
 
 
 def _with_source(text: str, source: Path) -> str:
-    """A VM's traceback has line numbers only: add the lines themselves."""
+    """A VM's traceback has modules and line numbers only: add the lines themselves."""
     lines = source.read_text().splitlines()
     out = []
     for line in text.splitlines():
         out.append(line)
         found = re.search(r'File "([^"]+)", line (\d+)', line)
-        if found and Path(found[1]).name == source.name and 0 < int(found[2]) <= len(lines):
+        if found and found[1].rpartition(".")[2] == source.stem and 0 < int(found[2]) <= len(lines):
             out.append(f"    {lines[int(found[2]) - 1].strip()}")
     return "\n".join(out)
