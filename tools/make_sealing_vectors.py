@@ -18,11 +18,13 @@ sys.path[:0] = [str(TOP / "protocol"), str(TOP / "host_sdk")]
 from citymote.crypto import HostCrypto  # noqa: E402
 from citymote_protocol import cose as _cose  # noqa: E402
 from citymote_protocol import p256 as _p256  # noqa: E402
+from citymote_protocol import plain as _plain  # noqa: E402
 from citymote_protocol import sealing as _sealing  # noqa: E402
 
 # Untyped, because the node runs them too.
 cose: Any = _cose
 p256: Any = _p256
+plain: Any = _plain
 sealing: Any = _sealing
 
 VECTORS = TOP / "protocol" / "vectors"
@@ -184,6 +186,35 @@ def bad() -> list[dict[str, Any]]:
     return out
 
 
+def whole() -> list[dict[str, Any]]:
+    """From envelope to frame, or to the one code that says why not: what a collector does with a message (SPEC 7.1)."""
+    golden = json.loads((VECTORS / "frames.json").read_text(encoding="utf-8"))["cases"]
+    chosen = [golden[0], *(case for case in golden if case["frame"]["kind"] != "batch")]
+    named = name(NODES[0]).hex()
+    cases: list[tuple[str, bytes, dict[str, Any]]] = []
+    for index, case in enumerate(chosen):
+        node = None if index % 2 else named
+        said = {**case["frame"], "node": node}
+        what = case["name"] + (", node left to the envelope" if node is None else ", node said twice")
+        cases.append((what, plain.from_plain(said), {"frame": said}))
+    other = plain.from_plain({**golden[0]["frame"], "node": name(NODES[1]).hex()})
+    frame = plain.from_plain({**golden[0]["frame"], "node": None})
+    assert frame[1] == 0x02
+    cases += [
+        ("another node inside", other, {"error": "inner_node"}),
+        ("a frame and a byte", frame + b"\0", {"error": "trailing"}),
+        ("a frame cut short", frame[:-1], {"error": "truncated"}),
+        ("a frame of version 2", frame[:1] + b"\x18\x42" + frame[2:], {"error": "version"}),
+        ("an envelope in an envelope", sealer(sealing.MINIMAL).seal(frame), {"error": "sealed"}),
+        ("text", b"21.5 degrees", {"error": "type"}),
+    ]
+    out: list[dict[str, Any]] = []
+    for number, (what, data, expected) in enumerate(cases):
+        form = sealing.STANDARD if number % 3 == 2 else sealing.MINIMAL
+        out.append({"name": what, "key": 0, "envelope": sealer(form, number).seal(data).hex(), **expected})
+    return out
+
+
 def write(name: str, what: str, cases: list[dict[str, Any]]) -> bool:
     path = VECTORS / name
     text = json.dumps({"note": NOTE, "what": what, "cases": cases}, indent=1) + "\n"
@@ -202,6 +233,7 @@ def main() -> int:
         write("sealed-keys.json", "SPEC 5.2 to 5.4: from two key pairs and a boot id to key and Base IV.", keys()),
         write("sealed-frames.json", "SPEC 5.5 and 5.6: envelopes; `key` is the case in sealed-keys.json.", frames()),
         write("sealed-bad.json", "SPEC 5.9: what a collector that knows the nodes of sealed-keys.json refuses.", bad()),
+        write("sealed-whole.json", "SPEC 7.1: from envelope to frame, or to the code why not.", whole()),
     ]
     return 0 if all(good) else 1
 

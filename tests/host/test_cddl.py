@@ -22,6 +22,9 @@ STRUCTURAL |= {"sealed", "simple", "tag", "text", "truncated", "type", "version"
 # Words of the grammar that a grammar cannot hold: a step of 1 looks like a value; options and the last column are in
 # one place of the array.
 BEYOND = {"step of 1", "options that are no map"}
+# Of envelopes: what a parser of CBOR or a key has to find out, and the values inside a byte string.
+ENVELOPES_BEYOND = {"authentication", "duplicate_key", "indefinite", "not_shortest", "trailing", "unknown_node"}
+NUMBERS_BEYOND = {"Partial IV with a leading zero", "Partial IV of 2^23"}
 
 Judge = Callable[[list[str]], list[bool]]
 
@@ -68,6 +71,28 @@ def test_the_grammar_refuses_what_is_structurally_bad(judge: Judge) -> None:
         case["name"] for case, yes in zip(cases, judge([case["hex"] or "ff" for case in cases]), strict=True) if yes
     ]
     assert allowed == []
+
+
+@pytest.mark.parametrize("rule", ["envelope", "message"])
+@pytest.mark.parametrize("name", ["sealed-frames.json", "sealed-whole.json"])
+def test_the_grammar_allows_every_envelope(judge: Judge, name: str, rule: str) -> None:
+    cases = _cases(name)
+    answers = judge([case["envelope"] for case in cases], rule)
+    assert [case["name"] for case, yes in zip(cases, answers, strict=True) if not yes] == []
+
+
+def test_the_grammar_refuses_bad_envelopes(judge: Judge) -> None:
+    cases = [case for case in _cases("sealed-bad.json") if "envelope" in case]
+    cases = [c for c in cases if c["error"] not in ENVELOPES_BEYOND and c["name"] not in NUMBERS_BEYOND]
+    answers = judge([case["envelope"] or "ff" for case in cases], "message")
+    assert [case["name"] for case, yes in zip(cases, answers, strict=True) if yes] == []
+    assert len(cases) > 30
+
+
+def test_no_frame_is_an_envelope_and_no_envelope_a_frame(judge: Judge) -> None:
+    frames, sealed = _cases("frames.json"), _cases("sealed-frames.json")
+    assert not any(judge([case["hex"] for case in frames], "envelope"))
+    assert not any(judge([case["envelope"] for case in sealed], "frame"))
 
 
 def test_every_error_code_is_in_the_chapter_with_its_clause() -> None:

@@ -1,6 +1,7 @@
 """Which clause of the specification a failure breaks: by error code, by member of the plain form, by item of a frame.
 
-Codes and their clauses are data (protocol/vectors/errors.json); what is here is the way back from a wrong answer.
+Codes and their clauses are data (errors.json and sealed-errors.json in protocol/vectors); what is here is the way back
+from a wrong answer.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ def vectors(name: str) -> list[dict[str, Any]]:
 
 @cache
 def _by_code() -> dict[str, str]:
-    return {case["code"]: case["clause"] for case in vectors("errors")}
+    return {case["code"]: case["clause"] for name in ("errors", "sealed-errors") for case in vectors(name)}
 
 
 def of_code(code: str) -> str:
-    """The clause behind an error code of frames; envelopes have theirs in chapter 5."""
+    """The clause behind an error code of frames or envelopes."""
     return _by_code().get(code, "5")
 
 

@@ -66,7 +66,7 @@ class FramesCheck:
                 self.report.add(name, "5", False, f"{problem.code}: {problem.why}")
             return
         except FrameProblem as problem:
-            clause = {"node_missing": "7.1", "inner_node": "5"}.get(problem.code, clauses.of_code(problem.code))
+            clause = "7.1" if problem.code == "node_missing" else clauses.of_code(problem.code)
             self.report.add(name, clause, False, f"{problem.code}: {problem.why}")
             return
         clause, why = written_otherwise(frame)
