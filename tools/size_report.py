@@ -4,7 +4,9 @@
 Measured on the 32-bit VM, whose objects have a chip's sizes. Each module is imported in a fresh VM, so its figure
 includes what it pulls in; `alone` is what it adds when all that it imports is already there. `needs` is the smallest
 heap in which the import succeeds at all, found by trying, because loading takes more than what stays. HAL and links
-that need a chip's own modules cannot be imported here and show flash only. `make size` writes docs/footprint.md.
+that need a chip's own modules cannot be imported here and show flash only. Whole nodes come first, because modules do
+not add up to one: the smallest heap in which each kind lives (tests/support/whole.py). `make size` writes
+docs/footprint.md.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TOP), str(TOP / "host_sdk"), str(TOP / "protocol")]
 
-from tests.support import vm  # noqa: E402
+from tests.support import vm, whole  # noqa: E402
 
 import aptget  # noqa: E402
 from citymote.factory.build import BuildError, build  # noqa: E402
@@ -111,12 +113,23 @@ def measure(needs: bool = True) -> list[Size]:
     return sizes
 
 
-def table(sizes: list[Size], where: str) -> str:
-    """docs/footprint.md."""
+def table(sizes: list[Size], nodes: dict[str, int], where: str) -> str:
+    """docs/footprint.md; `nodes` is the heap in KB in which each kind of node lives."""
     lines = [
         "# Footprint",
         "",
-        "What each module of the node costs. Written by `make size`; do not edit.",
+        "What the node costs, whole and by module. Written by `make size`; do not edit.",
+        "",
+        "## A node",
+        "",
+        "The smallest Python heap in which the whole application starts, samples every row of two hours and has every",
+        f"frame acknowledged, on the {where}. Frames are sealed unless it says otherwise.",
+        "",
+        "| node | heap, KB |",
+        "|---|---:|",
+        *(f"| {title} | {heap} |" for title, heap in nodes.items()),
+        "",
+        "## Modules",
         "",
         f"- *flash*: bytes of the `.mpy` for {CHIP_ARCH};",
         "- *alone*: bytes of Python heap that the module adds when all that it imports is already there;",
@@ -146,6 +159,7 @@ def main() -> int:
     try:
         machine = vm.best(32)
         sizes = measure(needs=not arguments.quick)
+        nodes = {} if arguments.quick else {kind.title: whole.smallest(kind) for kind in whole.kinds().values()}
     except (aptget.Unavailable, BuildError) as error:
         print(f"size_report: {error}", file=sys.stderr)
         return 1
@@ -153,9 +167,9 @@ def main() -> int:
         print("size_report: no 32-bit MicroPython here; figures of 64 bits would mislead", file=sys.stderr)
         return 1
     if arguments.json:
-        print(json.dumps({size.pop("module"): size for size in map(asdict, sizes)}))
+        print(json.dumps({"nodes": nodes, "modules": {size.pop("module"): size for size in map(asdict, sizes)}}))
         return 0
-    text = table(sizes, "32-bit unix port")
+    text = table(sizes, nodes, "32-bit unix port")
     if arguments.write:
         arguments.write.parent.mkdir(parents=True, exist_ok=True)
         arguments.write.write_text(text)

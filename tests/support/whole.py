@@ -1,0 +1,92 @@
+"""Whole nodes of several kinds, and the heap in which each lives: all of the application, from boot to the last frame.
+
+The figure of a module says little of the whole: loading takes more than what stays, and a heap breaks into pieces. So
+a node is started with a heap, lives some virtual hours with a broker, and has lived if every row was sampled and every
+frame acknowledged. The heap is the application's own, `runtime.STAND_IN` left out.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.firmware.collecting import Collector
+
+from citymote import boards
+from citymote.broker import Broker
+from citymote.keys import generate_collector_key
+from citymote.testing.vm import VirtualNode
+from citymote.testing.wiring import wire
+from citymote.testing.world import World
+
+START = 850_000_080  # s2000, a multiple of the interval
+INTERVAL = 120
+HOURS = 2
+AIR = {
+    "pm1": 5.0, "pm2_5": 12.3, "pm10": 20.1, "temperature": 21.5, "humidity": 44.4, "wind_direction": 120.0,
+    "wind_speed": 3.2, "illuminance": 120.0, "uv_index": 1.1, "laeq": 61.3, "acceleration_x": 0.01,
+    "acceleration_y": 0.02, "acceleration_z": 9.81, "visitors": 3.0,
+}  # fmt: skip
+CLIMATE: dict[str, Any] = {"driver": "sht4x", "bus": "i2c0"}
+DUST: dict[str, Any] = {"driver": "pms5003", "bus": "uart0"}
+SOUND: dict[str, Any] = {
+    "driver": "sound_meter",
+    "bus": "i2s0",
+    "settings": {"microphone": "inmp441", "quantities": ["laeq", "laf_max", "l10", "l90"]},
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of node: what it measures and whether it seals."""
+
+    title: str
+    sensors: tuple[dict[str, Any], ...]
+    sealed: bool = True
+    board: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def kinds() -> dict[str, Kind]:
+    virtual = boards.load("virtual")
+    return {
+        "one": Kind("one driver, frames not sealed", (CLIMATE,), sealed=False),
+        "two": Kind("two drivers", (CLIMATE, DUST)),
+        "sound": Kind("two drivers and the sound level meter", (CLIMATE, DUST, SOUND)),
+        "virtual": Kind("all of boards/virtual", tuple(virtual["sensors"]), board=virtual),
+    }
+
+
+def lives(kind: Kind, heap: int) -> bool:
+    """Whether such a node lives its hours in that heap (KB)."""
+    board = {"board": "virtual", **kind.board, "sensors": list(kind.sensors)}
+    world = World(START)
+    for quantity, value in AIR.items():
+        world.constant(quantity, value)
+    settings: dict[str, Any] = {"interval": INTERVAL, "until": START + HOURS * 3600, "broker_host": "127.0.0.1"}
+    if kind.sealed:
+        settings["collector_key"] = generate_collector_key().public.hex()
+    with tempfile.TemporaryDirectory() as folder, Broker() as broker, Collector(broker.port):
+        settings["broker_port"] = broker.port
+        node = VirtualNode(
+            Path(folder),
+            board=board,
+            settings=settings,
+            wiring=wire(board, world, heard="never"),
+            start_time=START,
+            heap=f"{heap}k",
+        )
+        with node:
+            node.start()
+            ending = node.wait(120, check=False)
+    report = ending.report
+    return ending.code == 0 and report.get("rows") == HOURS * 3600 // INTERVAL and report.get("pending") == 0
+
+
+def smallest(kind: Kind, low: int = 80, high: int = 256) -> int:
+    """The smallest heap in KB in which it lives."""
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if lives(kind, middle) else (middle + 1, high)
+    return low
