@@ -240,14 +240,16 @@ def document(registry: dict[str, Any]) -> str:
     """The chapter of the specification."""
     heads = ["id", "name", "what", "unit", "UCUM", "decimals", "range", "statistic", "state", "OMA", "FIWARE", "QUDT"]
     out = [
-        "# 2. Quantities",
+        "# 2 Quantities",
         "",
         f"<!-- {MARK} -->",
         "",
         f"Version {registry['version']} of the registry. A reading on the wire is an integer; its value is",
         "integer x 10^-decimals in the unit given here. The registry is append-only: an id keeps its name, unit,",
         "decimals, statistic and correction for ever; a better idea is a new id. The range is what a sound sensor can",
-        "report: a reading outside it is kept and marked (quality 11, out of range), never clipped.",
+        "report: a reading outside it is kept and marked (quality 11, out of range), never clipped. OMA is the nearest",
+        "object, instance and resource of LwM2M, FIWARE the nearest attribute of its environment models, QUDT the kind",
+        "and unit that a SensorThings ObservedProperty is defined by; an empty cell says that there is none.",
         "",
         "## 2.1 Statistics over the reporting interval",
         "",
