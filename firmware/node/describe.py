@@ -14,22 +14,43 @@ def runtime():
     return "%s %s" % (sys.implementation[0], ".".join(str(n) for n in sys.implementation[1][:3]))
 
 
-def describe(node, model):
-    """A maker of this node's descriptor frame for `Store.put`, or None: without sensors there is nothing to say."""
-    sensors = tuple(Sensor(driver=sensor.name, columns=tuple(sorted(sensor.columns))) for sensor in node.sensors)
-    if not sensors:
-        return None
+def _encode(node, board, epoch, seq, facts):
+    """The frame; `facts` says whether with what the board description knows beside what the node sees for itself."""
+    entries = board.get("sensors", ())
     descriptor = Descriptor(
-        model=model, firmware=FIRMWARE, runtime=runtime(), sensors=sensors, batch_columns=node.sampler.columns
+        model=board.get("board", "unknown"),
+        firmware=FIRMWARE,
+        runtime=runtime(),
+        sensors=tuple(
+            Sensor(
+                driver=sensor.name,
+                columns=tuple(sorted(sensor.columns)),
+                **(entries[sensor.index].get("about") or {} if facts else {}),
+            )
+            for sensor in node.sensors
+        ),
+        batch_columns=node.sampler.columns,
+        **(board.get("about") or {} if facts else {}),
     )
     descriptor.node = node.name
+    descriptor.epoch = epoch
+    descriptor.seq = seq
     if node.clock.known:
         descriptor.time = node.clock.now()
         descriptor.clock = node.clock.state
+    return encode_descriptor(descriptor, 2048 if facts else 1536)
+
+
+def describe(node, board):
+    """A maker of this node's descriptor frame for `Store.put`, or None: without sensors there is nothing to say."""
+    if not node.sensors:
+        return None
 
     def make(epoch, seq):
-        descriptor.epoch = epoch
-        descriptor.seq = seq
-        return encode_descriptor(descriptor)
+        # Serials, dates, classes: a description that no frame can carry costs what it says, not the start of the node.
+        try:
+            return _encode(node, board, epoch, seq, True)
+        except (ValueError, TypeError, AttributeError, MemoryError):
+            return _encode(node, board, epoch, seq, False)
 
     return make

@@ -70,7 +70,7 @@ def describe(node):
     s = node.settings
     node.health = Health(node, node.hal, s["status_interval"])
     if s["status_interval"]:
-        frame = make_descriptor(node, node.hal.board().get("board", "unknown"))
+        frame = make_descriptor(node, fitted(node))
         if frame:
             node.store.put(frame)
         node.health.report()

@@ -2,19 +2,22 @@
 
 A board is named parts on named buses: `[[sensors]]` names a driver, a bus, settings and the sensor's instance;
 `[buses]` says what each bus is and, on real boards, at which pins; `[flash]` how many 4096-byte blocks each littlefs
-has; `heap` how many KB of Python heap the application gets. The node's firmware finds everything else out from the
-chips. What is checked here is what no node could work with; everything is checked before anything is returned, and an
-error names file, entry and reason.
+has; `heap` how many KB of Python heap the application gets. `[about]`, and `about` of a sensor, is what no chip knows
+and the node's descriptor says (SPEC 6.3): maker, serial, production batch, date of calibration, class. The firmware
+finds everything else out from the chips. What is checked here is what no node could work with; everything is checked
+before anything is returned, and an error names file, entry and reason.
 """
 
 from __future__ import annotations
 
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
 from citymote import resources
 from citymote.errors import CitymoteError
+from citymote_protocol.limits import MAX_DAYS, MAX_TEXT
 
 KINDS = ("i2c", "uart", "adc", "counter", "i2s")
 PLATFORMS = ("unix", "esp32")
@@ -31,8 +34,18 @@ _BUS_KEYS = {
     "counter": {"id", "pin"},
     "i2s": {"id", "sck", "ws", "sd"},
 }
-_SENSOR_KEYS = {"driver", "bus", "settings", "instance", "quantities", "power", "reads", "limits"}
-_TOP_KEYS = {"name", "title", "platform", "chip", "heap", "flash", "buses", "pins", "sensors", "notes"}
+_SENSOR_KEYS = {"driver", "bus", "settings", "instance", "quantities", "power", "reads", "limits", "about"}
+_TOP_KEYS = {"name", "title", "platform", "chip", "heap", "flash", "buses", "pins", "sensors", "notes", "about"}
+_ABOUT = {"maker": str, "hardware": str, "support_until": date}
+_ABOUT_SENSOR = {
+    "model": str,
+    "serial": str,
+    "batch": str,
+    "calibrated": date,
+    "pm_class": int,
+    "sound_method": str,
+}
+_Y2000 = date(2000, 1, 1)
 
 
 class BoardError(CitymoteError):
@@ -81,7 +94,7 @@ def make(description: dict[str, Any], where: str = "board") -> dict[str, Any]:
             _sensor(sensor, buses, pins, f"{where}: sensor {number}")
             for number, sensor in enumerate(cast("list[Any]", sensors), 1)
         ],
-    }
+    } | _about(description, _ABOUT, where)
 
 
 def _known(table: dict[str, Any], keys: set[str], where: str) -> None:
@@ -108,6 +121,29 @@ def _number(value: Any, what: str, low: int, high: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise BoardError(what, f"a number from {low} to {high} is expected")
     return value
+
+
+def _about(table: dict[str, Any], kinds: dict[str, type], where: str) -> dict[str, dict[str, Any]]:
+    """The facts for the descriptor frame, as it has them: dates are days since 2000. Nothing where nothing is said."""
+    if "about" not in table:
+        return {}
+    where += ": about"
+    facts = _table(table, "about", where)
+    _known(facts, set(kinds), where)
+    made: dict[str, Any] = {}
+    for key, value in facts.items():
+        at = f"{where}.{key}"
+        if kinds[key] is int:
+            made[key] = _number(value, at, 0, 65535)
+        elif kinds[key] is date:
+            if type(value) is not date:
+                raise BoardError(at, "a date such as 2036-01-01 is expected")
+            made[key] = _number((value - _Y2000).days, at, 0, MAX_DAYS)
+        elif not isinstance(value, str) or len(value.encode()) > MAX_TEXT or not value.isprintable():
+            raise BoardError(at, f"a text of at most {MAX_TEXT} bytes without control characters is expected")
+        else:
+            made[key] = value
+    return {"about": made}
 
 
 def _flash(table: dict[str, Any], where: str) -> dict[str, int]:
@@ -166,4 +202,4 @@ def _sensor(value: Any, buses: dict[str, dict[str, Any]], pins: dict[str, Any], 
         if sensor["power"] not in pins:
             raise BoardError(f"{where}: power {sensor['power']!r}", f"the board's pins are {', '.join(pins) or 'none'}")
         made["power"] = sensor["power"]
-    return made
+    return made | _about(sensor, _ABOUT_SENSOR, where)

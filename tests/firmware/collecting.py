@@ -53,12 +53,15 @@ def wiring() -> Wiring:
 
 def node(folder: Path, hours: float, port: int = 0, **changes: Any) -> VirtualNode:
     """A node that samples ten quantities for some hours; `changes` are settings or VirtualNode's options."""
-    options = {key: changes.pop(key) for key in ("network_time", "seed", "heap", "grace", "memory") if key in changes}
+    options = {
+        key: changes.pop(key) for key in ("network_time", "seed", "heap", "grace", "memory", "board") if key in changes
+    }
     settings: dict[str, Any] = {"until": START + int(hours * 3600)}
     if port:
         settings |= {"broker_host": "127.0.0.1", "broker_port": port}
     options.setdefault("heap", HEAP)
-    return VirtualNode(folder, board=BOARD, settings=settings | changes, wiring=wiring(), start_time=START, **options)
+    options.setdefault("board", BOARD)
+    return VirtualNode(folder, settings=settings | changes, wiring=wiring(), start_time=START, **options)
 
 
 class Collector:

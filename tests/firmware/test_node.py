@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -15,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.host import brokers
 
+import citymote
 from citymote.broker import Broker
+from citymote.descriptor import Descriptor
 from citymote.keys import KeyFile, Opener, generate_collector_key
 from citymote_protocol.frame import decode
 
@@ -51,6 +54,38 @@ def test_every_reading_of_three_hours_arrives_once_and_equal(tmp_path: Path, mos
     kinds = [frame.kind for frame in stored(messages).values()]
     assert kinds.count(4) == 1, "one descriptor"
     assert kinds.count(3) == 4, "a status at start and every hour"
+
+
+def described(tmp_path: Path, broker: Broker, board: dict[str, Any]) -> Descriptor:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 0.1, broker.port, board=board) as n:
+        n.start()
+        messages = collector.wait(n.wait(60).report["frames"])
+    (found,) = citymote.descriptors(messages)
+    return found
+
+
+def test_a_node_says_what_its_board_knows_of_sensors_and_support(tmp_path: Path, broker: Broker) -> None:
+    climate, replay = collecting.BOARD["sensors"]
+    facts = {"serial": "A1", "batch": "2026-W07", "calibrated": 9500, "pm_class": 1, "model": "SHT45"}
+    about = {"maker": "Example Works", "hardware": "rev C", "support_until": 13149}
+    board = collecting.BOARD | {"about": about, "sensors": [climate | {"about": facts}, replay]}
+    found = described(tmp_path, broker, board)
+    assert (found.model, found.maker, found.hardware) == ("virtual", "Example Works", "rev C")
+    assert found.support_until == date(2036, 1, 1)
+    assert found.runtime.startswith("micropython 1.")
+    first, second = found.sensors
+    assert (first.driver, first.serial, first.batch, first.model) == ("sht4x", "A1", "2026-W07", "SHT45")
+    assert (first.calibrated, first.pm_class) == (date(2026, 1, 4), 1)
+    assert [sense.quantity for sense in first.senses] == ["temperature", "humidity"]
+    assert (second.driver, second.serial, second.pm_class) == ("replay", "", None)
+    assert len(found.batch_columns) == 10
+
+
+def test_facts_that_no_frame_can_carry_do_not_stop_the_node(tmp_path: Path, broker: Broker) -> None:
+    climate, replay = collecting.BOARD["sensors"]
+    board = collecting.BOARD | {"sensors": [climate | {"about": {"serial": "x" * 65, "calibrated": "soon"}}, replay]}
+    found = described(tmp_path, broker, board)
+    assert [(sensor.driver, sensor.serial) for sensor in found.sensors] == [("sht4x", ""), ("replay", "")]
 
 
 def test_packed_frames_say_the_same(tmp_path: Path, broker: Broker) -> None:

@@ -123,3 +123,40 @@ def test_chips_are_wired_as_the_board_says_and_only_where_the_world_knows_someth
     assert sorted(wired.i2c["i2c0"]) == [0x44, 0x69]
     assert list(wired.uart) == ["uart0", "uart1"]
     assert (list(wired.adc), list(wired.counter), list(wired.i2s)) == ([], [], ["i2s0"])
+
+
+ABOUT = """
+[about]
+maker = "Example Works"
+hardware = "rev C"
+support_until = 2036-01-01
+"""
+FACTS = """about = { serial = "A1", batch = "2026-W07", calibrated = 2026-01-04, pm_class = 1 }
+"""
+
+
+def test_what_no_chip_knows_goes_to_the_node_with_dates_as_days(tmp_path: Path) -> None:
+    head, _, sensors = GOOD.partition("[flash]")
+    board = boards.load(written(tmp_path, head + ABOUT + "[flash]" + sensors + FACTS))
+    assert board["about"] == {"maker": "Example Works", "hardware": "rev C", "support_until": 13149}
+    assert board["sensors"][1]["about"] == {"serial": "A1", "batch": "2026-W07", "calibrated": 9500, "pm_class": 1}
+    assert "about" not in board["sensors"][0]
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ('about = { colour = "red" }', "about: 'colour' means nothing here"),
+        ("about = { calibrated = 1999-12-31 }", "about.calibrated"),
+        ('about = { calibrated = "2026-01-04" }', "a date such as 2036-01-01"),
+        ("about = { calibrated = 2026-01-04T00:00:00Z }", "a date such as 2036-01-01"),
+        ("about = { pm_class = 70000 }", "about.pm_class"),
+        ('about = { serial = "%s" }' % ("s" * 65), "at most 64 bytes"),
+        ('about = { serial = "a\\nb" }', "control characters"),
+        ("about = 5", "a table is expected"),
+    ],
+    ids=["unknown", "before-2000", "text-for-date", "time-for-date", "class", "long", "control", "no-table"],
+)
+def test_facts_that_no_descriptor_can_say_are_refused(facts: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(boards.BoardError, match=words):
+        boards.load(written(tmp_path, GOOD + facts + "\n"))
