@@ -8,7 +8,7 @@ sealing and of RFC 8949 have other sources.
 import json
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -533,6 +533,101 @@ def _bad_packed() -> Iterator[tuple[str, bytes, str]]:
     )
 
 
+def bad_order() -> Iterator[tuple[str, bytes, str]]:
+    """Which rule comes first, and numbers just over their limits."""
+    lead = (num(2), bstr(bytes.fromhex(NODE)), num(1), num(1000), num(848000000))
+    rows = (num(3), num(120), arr(num(3)))
+    column = arr(num(215), num(1), num(-1))
+    one = (num(10), *lead[1:])
+    basic = ((2, tstr("m")), (4, tstr("f")))
+
+    def with_interval(raw: bytes, count: int = 3) -> bytes:
+        return arr(*lead, num(count), raw, arr(num(3)), column)
+
+    def with_columns(raw: bytes) -> bytes:
+        return arr(*lead, num(3), num(120), raw, column)
+
+    def with_options(raw: bytes) -> bytes:
+        return arr(*lead, *rows, column, raw)
+
+    yield "version before the number of items", arr(num(66), num(0)), errors.VERSION
+    yield "kind before clock state", arr(num(47), num(0)), errors.KIND
+    yield "clock state before the number of items", arr(num(5), num(0)), errors.CLOCK
+    yield "batch of eight items, and no node", arr(num(2), num(5), *([num(1)] * 6)), errors.ITEMS
+    yield "event of six items, and no node", arr(num(10), num(5), *([num(1)] * 4)), errors.ITEMS
+    yield "descriptor of seven items, and no node", arr(num(34), num(5), *([num(1)] * 5)), errors.ITEMS
+    yield "packed with a node and five items", arr(num(18), *lead[1:4], num(60000)), errors.ITEMS
+    yield "node before epoch", arr(num(2), num(5), num(-1), *lead[3:], *rows, column), errors.TYPE
+    yield "number of items before an unknown set", arr(*lead, num(3), num(120), num(60000)), errors.ITEMS
+    yield "unknown set before bad columns", arr(*lead, num(3), num(120), num(60000), tstr("x")), errors.SET
+    yield "count before interval", arr(*lead, num(0), num(604801), arr(num(3)), column), errors.COUNT
+    yield (
+        "a length over its limit and over the input",
+        arr(*one, arr(num(3)), num(1), b"\xbb" + b"\xff" * 8),
+        errors.TOO_LONG,
+    )
+    yield "tag in front of a frame", head(6, 55799) + arr(*lead, *rows, column), errors.TYPE
+    yield "head over 32 bits", arr(num(1 << 32), *lead[1:], *rows, column), errors.RANGE
+    yield "epoch over 32 bits", arr(*lead[:2], num(1 << 32), *lead[3:], *rows, column), errors.RANGE
+    yield "time over 32 bits", arr(*lead[:4], num(1 << 32), *rows, column), errors.RANGE
+    yield "interval over a week", with_interval(num(604801)), errors.RANGE
+    yield "interval over a week with deviations", with_interval(arr(num(604801), num(1), num(1))), errors.RANGE
+    yield "interval over a week with a mask", with_interval(arr(num(604801), bstr(b"\x80"), num(1))), errors.RANGE
+    yield "deviation of 2**24", with_interval(arr(num(120), num(1 << 24), num(0))), errors.RANGE
+    yield "interval as an empty array", with_interval(arr()), errors.INTERVAL
+    yield "interval of 257 items", with_interval(arr(num(120), *([num(1)] * 256)), 255), errors.TOO_LONG
+    yield (
+        "mask of deviations with a bit too many",
+        with_interval(arr(num(120), bstr(b"\xe0"), *([num(1)] * 3))),
+        errors.MASK,
+    )
+    yield "deviation missing for a bit", with_interval(arr(num(120), bstr(b"\xc0"), num(1))), errors.COLUMN_LENGTH
+    yield "set over 16 bits", with_columns(num(65536)), errors.RANGE
+    yield "set 0", with_columns(num(0)), errors.SET
+    yield "quantity over 16 bits", with_columns(arr(num(65536))), errors.RANGE
+    yield "instance 256", with_columns(arr(arr(num(3), num(256)))), errors.RANGE
+    yield "a column of one number in brackets", with_columns(arr(arr(num(3)))), errors.TYPE
+    yield "a column of three numbers", with_columns(arr(arr(num(3), num(1), num(1)))), errors.TOO_LONG
+    yield (
+        "the same column with and without an instance",
+        with_columns(arr(arr(num(3), num(1)), arr(num(3), num(1)))),
+        (errors.DUPLICATE_COLUMN),
+    )
+    yield "option key over 32 bits", with_options(dic((1 << 32, num(1)))), errors.RANGE
+    yield "negative option key", with_options(head(5, 1) + num(-1) + num(1)), errors.TYPE
+    yield "minor version over 16 bits", with_options(dic((0, num(65536)))), errors.RANGE
+    yield "option longer than the input", with_options(dic((2, head(2, 60000)))), errors.TRUNCATED
+    yield "event with a reading over 31 bits", arr(*one, arr(num(3)), num(0x40000000)), errors.RANGE
+    yield (
+        "event with two pairs for one column",
+        arr(*one, arr(num(3)), num(1), dic((1, arr(*([num(0), num(3)] * 2))))),
+        (errors.QUALITY),
+    )
+    yield "event with pairs of nothing", arr(*one, arr(num(3)), num(1), dic((1, arr()))), errors.QUALITY
+    yield "event with an option to be understood", arr(*one, arr(num(3)), num(1), dic((3, num(1)))), errors.CRITICAL
+    yield "status without a value", arr(num(26), *lead[1:], arr(num(3))), errors.ITEMS
+    yield (
+        "descriptor of 33 sensors",
+        _described(*basic, (8, arr(*([dic((0, tstr("d")), (2, arr(num(3))))] * 33)))),
+        (errors.TOO_LONG),
+    )
+    yield "descriptor of 28 fields", _described(*basic, *((2 * i, num(1)) for i in range(20, 46))), errors.TOO_LONG
+    yield "support until after the end of time", _described(*basic, (8, arr()), (10, num(49711))), errors.RANGE
+    yield "position beyond the pole", _described(*basic, (8, arr()), (20, arr(num(90000001), num(0)))), errors.RANGE
+    yield "position of one number", _described(*basic, (8, arr()), (20, arr(num(1)))), errors.ITEMS
+    yield "correction of two items", _described(*basic, (8, arr()), (14, arr(arr(num(21), tstr("h"))))), errors.ITEMS
+    yield (
+        "PM class over 16 bits",
+        (_described(*basic, (8, arr(dic((0, tstr("d")), (2, arr(num(3))), (10, num(65536))))))),
+        errors.RANGE,
+    )
+    yield (
+        "sensor with a field to be understood",
+        (_described(*basic, (8, arr(dic((0, tstr("d")), (2, arr(num(3))), (17, num(1))))))),
+        errors.CRITICAL,
+    )
+
+
 def frames_good() -> list[Case]:
     out: list[Case] = []
     for name, case in good():
@@ -546,9 +641,9 @@ def frames_other() -> list[Case]:
     return [{"name": name, "hex": raw.hex(), "frame": _plain.to_plain(_decode(raw))} for name, raw in other()]
 
 
-def frames_bad() -> list[Case]:
+def frames_bad(made: Callable[[], Iterator[tuple[str, bytes, str]]] = bad) -> list[Case]:
     out: list[Case] = []
-    for name, raw, code in bad():
+    for name, raw, code in made():
         try:
             _decode(raw)
         except FrameError as error:
@@ -566,6 +661,10 @@ FILES = {
         frames_other,
     ),
     "frames-bad.json": ("SPEC 8: what every decoder refuses, and with which code.", frames_bad),
+    "frames-bad-2.json": (
+        "SPEC 1.2, 3.2 and 9: which rule comes first, and numbers just over their limits.",
+        lambda: frames_bad(bad_order),
+    ),
 }
 
 

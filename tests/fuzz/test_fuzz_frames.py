@@ -29,7 +29,7 @@ SECONDS = 60
 
 def _seeds() -> list[bytes]:
     out: list[bytes] = []
-    for name in ("frames.json", "frames-other.json", "frames-bad.json"):
+    for name in ("frames.json", "frames-other.json", "frames-bad.json", "frames-bad-2.json"):
         cases = json.loads((TOP / "protocol" / "vectors" / name).read_text(encoding="utf-8"))["cases"]
         out += [bytes.fromhex(case["hex"]) for case in cases]
     return out

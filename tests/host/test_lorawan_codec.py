@@ -83,7 +83,7 @@ def test_good_frames_say_what_the_vectors_say(node: str, vectors: Path, name: st
 
 
 def test_bad_frames_are_refused_with_their_code(node: str, vectors: Path) -> None:
-    bad = cases(vectors, "frames-bad.json")
+    bad = cases(vectors, "frames-bad.json") + cases(vectors, "frames-bad-2.json")
     results = decoded(node, [bytes.fromhex(case["hex"]) for case in bad])
     pairs = zip(bad, results, strict=True)
     wrong = [(case["name"], case["error"], got) for case, got in pairs if got != {"error": case["error"]}]

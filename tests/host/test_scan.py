@@ -139,7 +139,7 @@ def mutated(rng: random.Random, frame: bytes) -> bytes:
 
 def test_golden_frames(vectors: Path) -> None:
     frames: list[bytes] = []
-    for name in ("frames", "frames-other", "frames-bad"):
+    for name in ("frames", "frames-other", "frames-bad", "frames-bad-2"):
         path = vectors / f"{name}.json"
         frames += [bytes.fromhex(case["hex"]) for case in json.loads(path.read_text())["cases"]]
     assert compare(frames) > 20

@@ -36,7 +36,7 @@ def test_other_frames_decode_to_what_they_say():
 
 
 def test_bad_frames_are_refused_with_their_word():
-    for case in _cases("frames-bad.json"):
+    for case in _cases("frames-bad.json") + _cases("frames-bad-2.json"):
         code = refusal(decode, bytes.fromhex(case["hex"]))
         assert code == case["error"], "%s: %s, not %s" % (case["name"], code, case["error"])
 

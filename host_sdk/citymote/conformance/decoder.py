@@ -47,7 +47,7 @@ def trials() -> Iterator[Trial]:
     golden = clauses.vectors("frames")
     for case in [*golden, *clauses.vectors("frames-other")]:
         yield Trial(case["name"], bytes.fromhex(case["hex"]), frame=case["frame"])
-    for case in clauses.vectors("frames-bad"):
+    for case in [*clauses.vectors("frames-bad"), *clauses.vectors("frames-bad-2")]:
         yield Trial(case["name"], bytes.fromhex(case["hex"]), error=case["error"])
     for case in golden:
         data = bytes.fromhex(case["hex"])
