@@ -126,6 +126,20 @@ def test_sealed_frames_open_with_a_key_file(tmp_path: Path, keys: KeyFile, seale
     assert table.to_pylist() == [{name: getattr(reading, name) for name in table.column_names} for reading in found]
 
 
+def test_replayed_envelopes_and_frames_sealed_again_are_duplicates(
+    tmp_path: Path, keys: KeyFile, sealer: Sealer
+) -> None:
+    frame = batch(3, node=None)
+    first, again = sealer.seal(frame), sealer.seal(frame)
+    assert first != again
+    with citymote.open_store(str(tmp_path / "s.db")) as store:
+        outcomes = store.add(
+            list(Decoder(Opener(keys)).frames([first, first, again, sealer.seal(batch(4, node=None))]))
+        )
+        assert outcomes == ["stored", "duplicate", "duplicate", "stored"]
+        assert store.counts().conflicts == 0
+
+
 def test_sealed_frames_without_keys_are_named_as_such(sealer: Sealer) -> None:
     with pytest.raises(UnopenableFrame, match="no keys were given") as caught:
         list(citymote.readings([sealer.seal(batch(0, node=None))]))
