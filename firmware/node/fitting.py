@@ -72,6 +72,19 @@ def _gather(entry, driver, instance):
     return out
 
 
+def _alarms(entry, driver):
+    """Quantity -> (lowest, highest) of what is usual: a reading outside is an event."""
+    found = {}
+    alarms = entry.get("alarms") or {}
+    for key in alarms:
+        quantity = quantity_id(key)
+        low, high = alarms[key]
+        if quantity not in driver.QUANTITIES or not low <= high:
+            raise BoardError("alarms: %s" % key)
+        found[quantity] = (low, high)
+    return found
+
+
 def build_sensors(board, hal, log):
     """The sensors of a board description, and sentences about those that could not be made."""
     sensors = []
@@ -91,6 +104,7 @@ def build_sensors(board, hal, log):
                 if column in taken:
                     raise BoardError("another sensor has instance %d of that quantity" % instance)
             sensor = Sensor(index, entry, driver, instance, gather, hal.uptime_ms, log, power)
+            sensor.alarms = _alarms(entry, driver)
             taken += sensor.columns
             sensors.append(sensor)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as e:

@@ -72,10 +72,7 @@ class Health:
         """Say how the node is."""
         node = self._node
         values = self.values()
-        clock = node.clock
-        time, state = clock.now(), clock.state
-        if not clock.known:
-            time, state = self._hal.uptime_ms() // 1000, 0
+        time, state = node.moment()
 
         def make(epoch, seq):
             return encode_status(node.name, epoch, seq, time, state, self.columns, values)

@@ -95,8 +95,30 @@ class Node:
             except asyncio.TimeoutError:
                 pass
 
+    def moment(self):
+        """The time of something that happens now, as a frame says it: (time, clock state)."""
+        if self.clock.known:
+            return self.clock.now(), self.clock.state
+        return self.hal.uptime_ms() // 1000, 0
+
+    def alarm(self, column, value, code):
+        """A reading has left what is usual, or is back in it: that does not wait for its row."""
+        from citymote_protocol.event import encode_event
+
+        time, state = self.moment()
+
+        def make(epoch, seq):
+            return encode_event(self.name, epoch, seq, time, state, (column,), (value,), (code,))
+
+        try:
+            self.store.put(make)
+        except OSError as e:
+            self.supervisor.failed("store", e)
+
     async def run(self):
         """Sample and send; ends only where the settings name an end."""
+        for sensor in self.sensors:
+            sensor.alarm = self.alarm
         self.sampler.warm_up()
         keep = self.supervisor.start
         keep("link", self.telemetry.run)

@@ -44,6 +44,9 @@ class Sensor:
         self.errors = 0
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
+        self.alarms = {}  # quantity -> (lowest, highest) of what is usual, where the board description has some
+        self.alarm = None  # called with (column, value, quality) when a reading leaves the usual, and when one is back
+        self._unusual = []
 
     @property
     def columns(self):
@@ -84,9 +87,21 @@ class Sensor:
                         break
         finally:
             self.busy = False
+        if readings and self.alarms:
+            self._watch(readings)
         if not begin:
             self._add(readings, code)
         return readings is not None
+
+    def _watch(self, readings):
+        for quantity, value, code in readings:
+            if value is None or quantity not in self.alarms:
+                continue
+            low, high = self.alarms[quantity]
+            unusual = not low <= value <= high
+            if unusual != (quantity in self._unusual):
+                (self._unusual.append if unusual else self._unusual.remove)(quantity)
+                self.alarm((quantity, self.instance), value, code)
 
     def _failed(self, error):
         self.errors += 1

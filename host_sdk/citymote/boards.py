@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
-from citymote import resources
+from citymote import registry, resources
 from citymote.errors import CitymoteError
 from citymote_protocol.limits import MAX_DAYS, MAX_TEXT
 
@@ -34,7 +34,7 @@ _BUS_KEYS = {
     "counter": {"id", "pin"},
     "i2s": {"id", "sck", "ws", "sd"},
 }
-_SENSOR_KEYS = {"driver", "bus", "settings", "instance", "quantities", "power", "reads", "limits", "about"}
+_SENSOR_KEYS = {"driver", "bus", "settings", "instance", "quantities", "power", "reads", "limits", "alarms", "about"}
 _TOP_KEYS = {"name", "title", "platform", "chip", "heap", "flash", "buses", "pins", "sensors", "notes", "about"}
 _ABOUT = {"maker": str, "hardware": str, "support_until": date}
 _ABOUT_SENSOR = {
@@ -171,6 +171,19 @@ def _buses(table: dict[str, Any], platform: str, where: str) -> dict[str, dict[s
     return buses
 
 
+def _alarms(table: dict[str, Any], where: str) -> dict[str, list[int]]:
+    """Quantity -> lowest and highest of what is usual, in integers at the registry's resolution."""
+    made: dict[str, list[int]] = {}
+    for name, pair in table.items():
+        numbers: list[Any] = cast("list[Any]", pair) if isinstance(pair, list) else []
+        if len(numbers) != 2 or not all(type(number) is int for number in numbers) or numbers[0] > numbers[1]:
+            raise BoardError(f"{where}: {name}", "[lowest, highest] is expected, in units of the quantity's resolution")
+        if name not in {entry.name for entry in registry.quantities()}:
+            raise BoardError(f"{where}: {name}", "the registry has no such quantity")
+        made[name] = numbers
+    return made
+
+
 def _sensor(value: Any, buses: dict[str, dict[str, Any]], pins: dict[str, Any], where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BoardError(where, "a table is expected")
@@ -198,6 +211,8 @@ def _sensor(value: Any, buses: dict[str, dict[str, Any]], pins: dict[str, Any], 
         made["reads"] = _number(sensor["reads"], f"{where}: reads", 1, 600)
     if "limits" in sensor:
         made["limits"] = _table(sensor, "limits", where)
+    if "alarms" in sensor:
+        made["alarms"] = _alarms(_table(sensor, "alarms", where), f"{where}: alarms")
     if "power" in sensor:
         if sensor["power"] not in pins:
             raise BoardError(f"{where}: power {sensor['power']!r}", f"the board's pins are {', '.join(pins) or 'none'}")

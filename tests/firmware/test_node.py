@@ -81,6 +81,40 @@ def test_a_node_says_what_its_board_knows_of_sensors_and_support(tmp_path: Path,
     assert len(found.batch_columns) == 10
 
 
+def test_what_is_unusual_does_not_wait_for_its_batch(tmp_path: Path, broker: Broker) -> None:
+    climate, replay = collecting.BOARD["sensors"]
+    # Rows bring 101, 102, 103 ... tenths of a degree; with four readings a row, three of each come before its end.
+    board = collecting.BOARD | {"sensors": [climate | {"alarms": {"temperature": [0, 109]}, "reads": 4}, replay]}
+    sent: list[int] = []
+    with Collector(broker.port) as collector, node(tmp_path / "n", 0.5, broker.port, board=board, batch=60) as n:
+        n.on_event(lambda event: sent.append(event.now), "acked")
+        n.start()
+        messages = collector.wait(n.wait(60).report["frames"])
+    frames = stored(messages)
+    (event,) = [frame for frame in frames.values() if frame.kind == 1]
+    assert (event.columns, event.values) == (((3, 0),), [110])
+    begins = START + 9 * collecting.INTERVAL
+    assert begins < event.time <= begins + collecting.INTERVAL // 4, "the first reading of the row that is unusual"
+    assert any(abs(START * 1000 + now - event.time * 1000) < 2000 for now in sent), "it was sent at once"
+    assert rows(messages) == expected(1, 15), "the batch reports it as well"
+
+
+def test_the_end_of_what_is_unusual_is_an_event_too(tmp_path: Path, broker: Broker) -> None:
+    climate, replay = collecting.BOARD["sensors"]
+    board = collecting.BOARD | {
+        "sensors": [climate | {"alarms": {"humidity": [0, 303], "temperature": [104, 200]}}, replay]
+    }
+    with Collector(broker.port) as collector, node(tmp_path / "n", 0.5, broker.port, board=board) as n:
+        n.start()
+        messages = collector.wait(n.wait(60).report["frames"])
+    events = [frame for frame in stored(messages).values() if frame.kind == 1]
+    assert [(event.columns[0][0], event.values[0]) for event in sorted(events, key=lambda frame: frame.seq)] == [
+        (3, 101),  # too cold from the start
+        (3, 104),  # and usual again
+        (4, 304),  # too damp
+    ]
+
+
 def test_facts_that_no_frame_can_carry_do_not_stop_the_node(tmp_path: Path, broker: Broker) -> None:
     climate, replay = collecting.BOARD["sensors"]
     board = collecting.BOARD | {"sensors": [climate | {"about": {"serial": "x" * 65, "calibrated": "soon"}}, replay]}

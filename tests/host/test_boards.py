@@ -88,6 +88,8 @@ def test_a_board_file_becomes_what_the_node_is_given(tmp_path: Path) -> None:
         ('name = "mine"', "", "name"),
         ('"esp32"', '"stm32"', "platform 'stm32'"),
         ('name = "mine"', 'name = "mine"\nheap = 8', "from 40 to 16384"),
+        ("reads = 4", "alarms = { pm2_5 = [9, 2] }", "lowest, highest"),
+        ("reads = 4", "alarms = { pm25 = [0, 2] }", "no such quantity"),
         ("[flash]", "[flesh]", "'flesh' means nothing"),
         ("store = 128", "store = 4", "from 8 to 65536"),
         ("store = 128", "store = true", "from 8 to 65536"),

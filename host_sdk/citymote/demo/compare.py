@@ -66,7 +66,7 @@ def compare(expectations: Mapping[str, Expectation], frames: Iterable[Frame]) ->
     seen: dict[str, Counter[tuple[int, int, int]]] = {node: Counter() for node in expectations}
     for frame in frames:
         expected = expectations.get(frame.node)
-        if expected is None or frame.kind not in ("batch", "event"):
+        if expected is None or frame.kind != "batch":
             continue
         found = seen[frame.node]
         for sample in frame.samples():
