@@ -17,6 +17,7 @@ import contextlib
 import hmac
 import socket
 import threading
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, cast
@@ -215,6 +216,8 @@ class Broker:
         self._retained: dict[str, _Message] = {}
         self._orphans: list[_Message] = []
         self._clients: set[_Client] = set()
+        # Also of those that have ended and still have bytes to send: they outlive their client.
+        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -268,8 +271,9 @@ class Broker:
             loop.run_forever()
         finally:
             server.close()
-            for client in list(self._clients):
-                client.writer.transport.abort()
+            loop.run_until_complete(asyncio.sleep(0))  # what was accepted just now gets its task
+            for transport in list(self._transports):
+                transport.abort()
             loop.run_until_complete(self._end())
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
@@ -287,6 +291,7 @@ class Broker:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = _Client(self, reader, writer)
         self._clients.add(client)
+        self._transports.add(writer.transport)
         try:
             await client.run()
         except asyncio.CancelledError:

@@ -89,7 +89,11 @@ class LedgerStore(Store):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._open(_SCHEMA + schema)
+            try:
+                self._open(_SCHEMA + schema)
+            except BaseException:
+                self._db.close()
+                raise
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"cannot open the store {path}", str(error), "Check the path, its permissions and the disk."
