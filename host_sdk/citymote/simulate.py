@@ -111,8 +111,8 @@ class Fleet:
             raise UsageError("two nodes of a fleet have the same name", "each has a directory of that name")
         self.directory = Path(directory)
         self.settings = {**(broker_settings(broker) if broker else {}), **(settings or {})}
-        # One more than cores: somebody is always waiting for the broker. In real time all stand side by side.
-        self.at_once = at_once or (len(self.plans) if speed else (os.cpu_count() or 2) + 1)
+        # More than cores: most wait for the broker or the collector's commit. In real time all stand side by side.
+        self.at_once = at_once or (len(self.plans) if speed else 2 * (os.cpu_count() or 2) + 2)
         self.timeout = timeout
         self.results: list[Result] = []
         self._options: dict[str, Any] = {"heap": heap, "arch": arch, "speed": speed, "grace": grace, "wear": wear}
