@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -138,6 +138,7 @@ def _exponential(power: NDArray[np.float64], tau: float) -> NDArray[np.float64]:
     """The exponential average of a periodic power with 5 ms between its values."""
     kernel = np.exp(-np.arange(len(power)) * 0.005 / tau)
     kernel /= kernel.sum()
-    # Any: not every numpy's own types say what a product of two spectra is.
-    spectrum = cast(Any, np.fft.rfft(power) * np.fft.rfft(kernel))
+    # Some numpys' types do not say what a product of two spectra is, others do.
+    product = np.fft.rfft(power) * np.fft.rfft(kernel)
+    spectrum = cast("NDArray[np.complex128]", product)  # pyright: ignore[reportUnnecessaryCast]
     return np.fft.irfft(spectrum, len(power))
