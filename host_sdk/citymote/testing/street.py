@@ -139,6 +139,7 @@ def _exponential(power: NDArray[np.float64], tau: float) -> NDArray[np.float64]:
     kernel = np.exp(-np.arange(len(power)) * 0.005 / tau)
     kernel /= kernel.sum()
     # Some numpys' types do not say what a product of two spectra is, others do.
-    product = np.fft.rfft(power) * np.fft.rfft(kernel)
-    spectrum = cast("NDArray[np.complex128]", product)  # pyright: ignore[reportUnnecessaryCast]
+    spectrum = cast(  # pyright: ignore[reportUnnecessaryCast]
+        "NDArray[np.complex128]", np.fft.rfft(power) * np.fft.rfft(kernel)
+    )
     return np.fft.irfft(spectrum, len(power))
