@@ -160,3 +160,36 @@ def test_tls_refuses_a_peer_that_is_not_who_it_should_be(tmp_path: Path, wrong: 
             """,
         )
     assert said == [("refused", 0)]
+
+
+def test_a_name_with_an_address_that_refuses_is_tried_at_its_next(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        refused = closed.getsockname()[1]
+    with server(lambda peer: peer.sendall(b"here")) as port:
+        said = ran(
+            tmp_path,
+            f"""
+            import node.hal.stream as stream
+            real = stream.socket
+
+            class Names:
+                SOCK_STREAM = real.SOCK_STREAM
+                socket = real.socket
+
+                @staticmethod
+                def getaddrinfo(host, port, *rest):
+                    known = [real.getaddrinfo("127.0.0.1", each, *rest)[0] for each in ({refused}, port)]
+                    return known if host == "twice" else known[:1]
+
+            stream.socket = Names
+            s = await hal.connect("twice", {port})
+            s.expect(1)
+            say((await s.readexactly(4)).decode())
+            s.close()
+            try:
+                await hal.connect("once", {port})
+            except OSError as e:
+                say(e.errno)
+            """,
+        )
+    assert said == ["here", 111]

@@ -13,6 +13,7 @@ import errno
 import socket
 from asyncio import core
 
+_ADDRESSES = 4  # of one name, tried in turn
 _IS_CONNECTED = (106, 127)  # EISCONN on Linux and on lwIP; MicroPython's errno has no name for it
 
 
@@ -146,30 +147,42 @@ def _der(data):
 
 async def open_stream(host, port, tls=None, expecting=None):
     """Connect; OSError when refused, unreachable or not who it should be. The name lookup blocks."""
-    info = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0]
-    sock = socket.socket(info[0], info[1], info[2])
-    stream = Stream(sock, expecting)
-    stream.expect(1)
-    try:
-        sock.setblocking(False)
+    error = None
+    for info in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[:_ADDRESSES]:
+        sock = socket.socket(info[0], info[1], info[2])
+        stream = Stream(sock, expecting)
+        stream.expect(1)
         try:
-            sock.connect(info[-1])
-        except OSError as e:
-            if e.errno != errno.EINPROGRESS:
-                raise
-            await _Writable(sock)
             try:
-                sock.connect(info[-1])  # asked again, it says how the first attempt ended
+                await _connect(sock, info[-1])
             except OSError as e:
-                if e.errno not in _IS_CONNECTED:
-                    raise
-        if tls:
-            await _handshake(stream, sock, tls, host)
-    except BaseException:
-        stream.close()
-        raise
-    stream.expect(-1)
-    return stream
+                # A name may have addresses of two families, with somebody behind one of them.
+                error = e
+                stream.close()
+                continue
+            if tls:
+                await _handshake(stream, sock, tls, host)
+        except BaseException:
+            stream.close()
+            raise
+        stream.expect(-1)
+        return stream
+    raise error or OSError(errno.ENOENT)
+
+
+async def _connect(sock, address):
+    sock.setblocking(False)
+    try:
+        sock.connect(address)
+    except OSError as e:
+        if e.errno != errno.EINPROGRESS:
+            raise
+        await _Writable(sock)
+        try:
+            sock.connect(address)  # asked again, it says how the first attempt ended
+        except OSError as e:
+            if e.errno not in _IS_CONNECTED:
+                raise
 
 
 async def _handshake(stream, sock, tls, host):
