@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -26,7 +27,7 @@ class Unknown(Exception):
     """An instruction that the interpreter has not been taught."""
 
 
-class Machine:
+class Machine(ABC):
     """Registers and memory of one core. `registers` are kept as unsigned 32-bit numbers."""
 
     def __init__(self, code: bytes) -> None:
@@ -65,12 +66,13 @@ class Machine:
         at = address - CODE
         return self.code[at] | self.code[at + 1] << 8
 
+    @abstractmethod
     def decode(self, pc: int) -> tuple[str, Step]:
-        raise NotImplementedError
+        """The instruction at `pc`: its name, and what does it."""
 
+    @abstractmethod
     def enter(self, arguments: int, count: int, function: int) -> None:
         """Put the arguments of a native function where the ABI has them."""
-        raise NotImplementedError
 
     def call(self, *arguments: int) -> int:
         """Call the function with integers or addresses; returns the number of instructions that it took.
