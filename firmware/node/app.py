@@ -54,7 +54,7 @@ async def _identity(log, settings, stages):
     load_modules(stages.IDENTITY)
     from .enrol import enrol
 
-    return await enrol(hal, log, CONFIG, settings["collector_key"])
+    return await enrol(hal, log, CONFIG, settings["collector_key"], settings["unsealed"])
 
 
 async def _node(log, settings, stages, name, boots, seal):

@@ -31,8 +31,11 @@ async def climb(steps):
         await asyncio.sleep_ms(0)
 
 
-async def enrol(hal, log, directory, collector):
-    """(node id, boots, seal): `seal` turns a frame into what is published, None where no collector's key is set."""
+async def enrol(hal, log, directory, collector, unsealed):
+    """(node id, boots, seal): `seal` turns a frame into what is published; None, for bare frames, only by leave.
+
+    With neither a collector's key nor leave to go without (SPEC 5.10), rows wait in the store until there is one.
+    """
     try:
         await hal.join(None)  # the radio feeds the random generator
     except OSError as e:
@@ -51,6 +54,9 @@ async def enrol(hal, log, directory, collector):
         except (ValueError, OSError, RuntimeError) as e:
             log(ERROR, "frames cannot be sealed: " + reason(e))
             seal = Unsealable(reason(e))
+    elif not unsealed:
+        log(WARNING, "frames wait here: no collector_key is set, and unsealed is not allowed")
+        seal = Unsealable("no collector_key")
     return identity.node_id, identity.boots, seal
 
 

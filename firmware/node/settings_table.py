@@ -33,7 +33,8 @@ TABLE = (
     ("packed", _BOOL, False, 0, 0, False),
     ("max_delay", _INT, 3600, 0, 604800, False),  # seconds that a row may wait for its batch; 0: as long as it takes
     ("store_capacity", _INT, 0, 0, 1 << 28, False),  # bytes; 0: what fits
-    ("collector_key", _HEX, "", 33, 33, False),  # compressed P-256 key; set: frames are sealed for it
+    ("collector_key", _HEX, "", 33, 33, False),  # compressed P-256 key that frames are sealed for
+    ("unsealed", _BOOL, False, 0, 0, False),  # frames may go bare where there is no collector_key
     ("sound", _WORD, "on", ("on", "off"), 0, False),
     ("time_source", _WORD, "network", ("network", "none"), 0, False),
     ("time_earliest", _INT, 820454400, 0, 0xFFFFFFFF, False),  # s2000; a source that says less is wrong (2026-01-01)

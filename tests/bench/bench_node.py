@@ -126,7 +126,7 @@ def collecting(folder: Path) -> Iterator[str]:
 def flash(folder: Path) -> dict[str, float]:
     """Bytes programmed and blocks erased in a day on both filesystems, the first format included."""
     with collecting(folder) as url:
-        nodes = {"": lived(folder / "delivered", broker_settings(url))}
+        nodes = {"": lived(folder / "delivered", {**broker_settings(url), "unsealed": True})}
     nodes["_offline"] = lived(folder / "offline", {})
     metrics: dict[str, float] = {}
     for suffix, node in nodes.items():
@@ -140,7 +140,7 @@ def flash(folder: Path) -> dict[str, float]:
 def heap(folder: Path) -> dict[str, float]:
     """The most live bytes that a week's status frames, one an hour, found in the heap; its own tables included."""
     with collecting(folder) as url:
-        lived(folder / "week", broker_settings(url), days=7)
+        lived(folder / "week", {**broker_settings(url), "unsealed": True}, days=7)
     with open_store(folder / "readings.db", create=False) as store:
         query = Query(quantities=("heap_low_water",))
         free = [reading.value for reading in store.iter_readings(query) if reading.value is not None]

@@ -58,7 +58,7 @@ def node(folder: Path, hours: float, port: int = 0, **changes: Any) -> VirtualNo
     }
     settings: dict[str, Any] = {"until": START + int(hours * 3600)}
     if port:
-        settings |= {"broker_host": "127.0.0.1", "broker_port": port}
+        settings |= {"broker_host": "127.0.0.1", "broker_port": port, "unsealed": "collector_key" not in changes}
     options.setdefault("heap", HEAP)
     options.setdefault("board", BOARD)
     return VirtualNode(folder, settings=settings | changes, wiring=wiring(), start_time=START, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -21,6 +22,7 @@ from citymote.broker import Broker
 from citymote.descriptor import Descriptor
 from citymote.keys import KeyFile, Opener, generate_collector_key
 from citymote_protocol.frame import decode
+from citymote_protocol.read_header import is_envelope
 
 from . import collecting
 from .collecting import START, Collector, expected, node, rows, stored
@@ -336,6 +338,33 @@ def test_a_collector_key_that_is_none_keeps_every_frame_at_home(tmp_path: Path, 
         assert collector.messages == []
     assert ending.report["pending"] == ending.report["frames"] > 0
     assert any("frames cannot be sealed" in line.text for line in n.logs)
+
+
+def test_without_a_collector_key_frames_wait_until_there_is_one(tmp_path: Path, broker: Broker) -> None:
+    key = generate_collector_key().public.hex()
+    with Collector(broker.port) as collector, node(tmp_path / "n", 2, broker.port, unsealed=False) as n:
+        n.run_until(50 * MINUTE + 30_000)
+        n.kill()
+        assert collector.messages == []
+        assert any("frames wait here" in line.text for line in n.logs)
+        (path,) = (tmp_path / "n").rglob("settings.json")
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"collector_key": key}))
+        n.start(off=5_000)
+        ending = n.wait(60)
+        messages = collector.all_of(ending)
+    assert ending.report["pending"] == 0
+    assert all(is_envelope(message) for message in messages)
+
+
+def test_a_collector_key_goes_before_the_leave_to_send_bare_frames(tmp_path: Path, broker: Broker) -> None:
+    key = generate_collector_key().public.hex()
+    with (
+        Collector(broker.port) as collector,
+        node(tmp_path / "n", 1, broker.port, collector_key=key, unsealed=True) as n,
+    ):
+        n.start()
+        collector.wait(n.wait(60).report["frames"])
+    assert all(is_envelope(message) for message in collector.messages)
 
 
 def test_login_and_link_state(tmp_path: Path) -> None:

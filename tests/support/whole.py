@@ -67,6 +67,8 @@ def lives(kind: Kind, heap: int) -> bool:
     settings: dict[str, Any] = {"interval": INTERVAL, "until": START + HOURS * 3600, "broker_host": "127.0.0.1"}
     if kind.sealed:
         settings["collector_key"] = generate_collector_key().public.hex()
+    else:
+        settings["unsealed"] = True
     with tempfile.TemporaryDirectory() as folder, Broker() as broker, Collector(broker.port):
         settings["broker_port"] = broker.port
         node = VirtualNode(

@@ -39,7 +39,8 @@ def simulate(
     """Run virtual nodes against a broker, until their time is over or Ctrl-C.
 
     Each node is a MicroPython process with the firmware of a board and emulated chips, in a city made from the seed.
-    With a key file the frames are sealed, and `citymote collect --keys` with the same file opens them.
+    With a key file the frames are sealed, and `citymote collect --keys` with the same file opens them; without one they
+    go bare, which a real node does only where its owner allows it.
 
     Example: citymote simulate mqtt://localhost --nodes 10 --speed 60 --keys city.keys
     """
@@ -54,6 +55,8 @@ def simulate(
     settings: dict[str, object] = {"batch": batch, "max_delay": 0 if not speed else 2 * batch * interval}
     if file is not None:
         settings["collector_key"] = file.collectors[-1].public.hex()
+    else:
+        settings["unsealed"] = True
     plans = [pole.plan for pole in poles(generate(nodes, hours, interval, seed), min(nodes, 10), seed)]
     lock = threading.Lock()
 
