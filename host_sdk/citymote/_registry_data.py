@@ -65,10 +65,10 @@ QUANTITIES: tuple[tuple[str | int | float, ...], ...] = (
     (59, 'eco2', 'Equivalent carbon dioxide', 'ppm', '[ppm]', 'PPM', 'MoleFraction', 0, 0, 60000, 'mean', 'raw', 'Inferred from VOC by a metal oxide sensor; not a CO2 measurement.', '', '', '', '', '3325/0/5700', ''),
     (60, 'rain', 'Rain amount', 'mm', 'mm', 'MilliM', 'Length', 1, 0, 500, 'sum', 'raw', "Tipping bucket tips times the bucket's volume.", '', '', '', '', '3300/0/5700', 'precipitation'),
     (61, 'rain_rate', 'Rain rate', 'mm/h', 'mm/h', 'MilliM-PER-HR', 'LinearVelocity', 1, 0, 500, 'max', 'raw', 'Largest rate over one minute of the interval.', '', 'rain', '', '', '3300/0/5602', ''),
-    (62, 'pressure_sea_level', 'Air pressure reduced to sea level', 'hPa', 'hPa', 'HectoPA', 'AtmosphericPressure', 1, 800, 1100, 'mean', 'corrected', "International barometric formula with the station's height and temperature.", 'barometric/1', 'pressure', '', '', '3315/0/5700', 'pressure'),
-    (63, 'pm2_5_humidity', 'PM2.5 corrected for humidity', 'ug/m3', 'ug/m3', 'MicroGM-PER-M3', 'MassConcentration', 1, -10, 1500, 'mean', 'corrected', 'Same code on node and host; raw stays beside.', 'kappa-koehler/1', 'pm2_5', '', '', '3428/0/3', ''),
-    (64, 'pm10_humidity', 'PM10 corrected for humidity', 'ug/m3', 'ug/m3', 'MicroGM-PER-M3', 'MassConcentration', 1, -10, 1500, 'mean', 'corrected', 'Same code on node and host; raw stays beside.', 'kappa-koehler/1', 'pm10', '', '', '3428/0/1', ''),
-    (65, 'pm2_5_epa', 'PM2.5 by the US EPA fit for low-cost meters', 'ug/m3', 'ug/m3', 'MicroGM-PER-M3', 'MassConcentration', 1, -10, 1500, 'mean', 'corrected', 'Same code on node and host; raw stays beside.', 'epa-barkjohn/2021', 'pm2_5', '', '', '3428/0/3', ''),
+    (62, 'pressure_sea_level', 'Air pressure reduced to sea level', 'hPa', 'hPa', 'HectoPA', 'AtmosphericPressure', 1, 800, 1100, 'mean', 'corrected', "International barometric formula (ISO 2533) with the station's height and its temperature now, 6.5 K/km below it; dry air.", 'barometric/1', 'pressure', '', '', '3315/0/5700', 'pressure'),
+    (63, 'pm2_5_humidity', 'PM2.5 corrected for humidity', 'ug/m3', 'ug/m3', 'MicroGM-PER-M3', 'MassConcentration', 1, -10, 1500, 'mean', 'corrected', 'Divided by 1 + (0.4 / 1.65) / (100 / RH - 1) (Crilley et al. 2018), to 95 %RH; raw stays beside.', 'kappa-koehler/1', 'pm2_5', '', '', '3428/0/3', ''),
+    (64, 'pm10_humidity', 'PM10 corrected for humidity', 'ug/m3', 'ug/m3', 'MicroGM-PER-M3', 'MassConcentration', 1, -10, 1500, 'mean', 'corrected', 'Divided by 1 + (0.4 / 1.65) / (100 / RH - 1) (Crilley et al. 2018), to 95 %RH; raw stays beside.', 'kappa-koehler/1', 'pm10', '', '', '3428/0/1', ''),
+    (65, 'pm2_5_epa', 'PM2.5 by the US EPA fit for low-cost meters', 'ug/m3', 'ug/m3', 'MicroGM-PER-M3', 'MassConcentration', 1, -10, 1500, 'mean', 'corrected', "0.524 PM - 0.0862 RH + 5.75 (Barkjohn et al. 2021), fitted to Plantower's CF = 1 values to 250 ug/m3; raw stays beside.", 'epa-barkjohn/2021', 'pm2_5', '', '', '3428/0/3', ''),
     (66, 'lceq', 'C-weighted sound level, LCeq', 'dB', 'dB', 'DeciB', 'SoundPressureLevel', 1, 10, 140, 'leq', 'raw', 'IEC 61672-1; re 20 uPa.', '', '', 'LC', '', '3433/0/3', ''),
     (67, 'lzeq', 'Unweighted sound level, LZeq', 'dB', 'dB', 'DeciB', 'SoundPressureLevel', 1, 10, 140, 'leq', 'raw', 'IEC 61672-1; re 20 uPa. From 4 Hz.', '', '', 'LZ', '', '3433/0/3', ''),
     (68, 'laf_min', 'Minimum A-weighted, F time-weighted level', 'dB', 'dB', 'DeciB', 'SoundPressureLevel', 1, 10, 140, 'min', 'raw', 'IEC 61672-1; re 20 uPa.', '', '', 'LAF', '', '3433/0/4', ''),
@@ -91,6 +91,9 @@ QUANTITIES: tuple[tuple[str | int | float, ...], ...] = (
     (85, 'latitude', 'Latitude', 'lat', 'deg', 'DEG', 'PlaneAngle', 6, -90, 90, 'last', 'raw', 'Satellite receiver, WGS 84.', '', '', '', '', '6/0/0', ''),
     (86, 'longitude', 'Longitude', 'lon', 'deg', 'DEG', 'PlaneAngle', 6, -180, 180, 'last', 'raw', 'Satellite receiver, WGS 84.', '', '', '', '', '6/0/1', ''),
     (87, 'altitude', 'Altitude', 'm', 'm', 'M', 'Length', 1, -500, 9000, 'last', 'raw', 'Satellite receiver, above mean sea level.', '', '', '', '', '6/0/2', ''),
+    (88, 'gas_resistance', 'Resistance of a heated gas sensor', 'Ohm', 'Ohm', 'OHM', 'Resistance', 0, 0, 100000000, 'mean', 'raw', "Metal oxide layer at the heater profile's temperature; falls with reducing gases.", '', '', '', '', '3300/0/5700', ''),
+    (89, 'voc_signal', 'Raw signal of a VOC sensor', '1', '1', 'UNITLESS', 'Dimensionless', 0, 0, 65535, 'mean', 'raw', "Sensirion SGP40, SGP41: ticks in proportion to the logarithm of the layer's resistance.", '', '', '', '', '3300/0/5700', ''),
+    (90, 'nox_signal', 'Raw signal of an NOx sensor', '1', '1', 'UNITLESS', 'Dimensionless', 0, 0, 65535, 'mean', 'raw', "Sensirion SGP41: ticks in proportion to the logarithm of the layer's resistance.", '', '', '', '', '3300/0/5700', ''),
     (96, 'battery_voltage', 'Battery voltage', 'V', 'V', 'V', 'Voltage', 3, 0, 60, 'min', 'raw', 'The node about itself.', '', '', '', '', '3/0/7', ''),
     (97, 'battery_level', 'Battery charge', '/100', '%', 'PERCENT', 'Dimensionless', 0, 0, 100, 'last', 'raw', 'The node about itself.', '', '', '', '', '3/0/9', ''),
     (98, 'supply_voltage', 'Supply voltage', 'V', 'V', 'V', 'Voltage', 3, 0, 60, 'min', 'raw', 'The node about itself.', '', '', '', '', '3/0/7', ''),
@@ -172,6 +175,8 @@ SENML: dict[int, tuple[str, float]] = {
     56: ('/', 1),
     57: ('/', 1),
     81: ('/', 1),
+    89: ('/', 1),
+    90: ('/', 1),
 }
 
 SETS: tuple[tuple[int, str, str, tuple[int, ...]], ...] = (
