@@ -90,13 +90,20 @@ class _Sound:
             b["id"], sck=machine.Pin(b["sck"]), ws=machine.Pin(b["ws"]), sd=machine.Pin(b["sd"]),
             mode=machine.I2S.RX, bits=32, format=machine.I2S.MONO, rate=rate, ibuf=32768,
         )  # fmt: skip
+        self._polled = False
 
     async def readinto(self, buf):
+        # What waits in the driver's queue is taken at once: after a pause the queue is emptied in one go. Only until
+        # it was polled for the first time would the driver block instead of saying that there is nothing.
         mv = memoryview(buf)
         done = 0
         while done < len(mv):
-            await _Readable(self._i2s)
-            done += self._i2s.readinto(mv[done:]) or 0
+            got = self._i2s.readinto(mv[done:]) if self._polled else 0
+            if got:
+                done += got
+            else:
+                await _Readable(self._i2s)
+                self._polled = True
         return done
 
     def deinit(self):
