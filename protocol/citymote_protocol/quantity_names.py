@@ -91,6 +91,9 @@ NAMES = """
 85 latitude
 86 longitude
 87 altitude
+88 gas_resistance
+89 voc_signal
+90 nox_signal
 96 battery_voltage
 97 battery_level
 98 supply_voltage
