@@ -30,6 +30,7 @@ def _encode(node, board, epoch, seq, facts):
             for sensor in node.sensors
         ),
         batch_columns=node.sampler.columns,
+        corrections=(node.sampler.correct.facts or None) if node.sampler.correct else None,
         **(board.get("about") or {} if facts else {}),
     )
     descriptor.node = node.name

@@ -18,9 +18,13 @@ _LATE = 1000  # ms; a clock that moved by more within an interval dates the row 
 class Sampler:
     """Makes rows for `keep(time, clock state, values, quality)`; `time` as `Store.append` wants it."""
 
-    def __init__(self, sensors, clock, hal, interval, keep, log, rules=None):
+    def __init__(self, sensors, clock, hal, interval, keep, log, rules=None, correct=None):
         self.sensors = sensors
-        self.columns = tuple(sorted(column for sensor in sensors for column in sensor.columns))
+        self.correct = correct  # fills in its columns of a row, see `correcting`; None on most boards
+        columns = [column for sensor in sensors for column in sensor.columns]
+        self.columns = tuple(sorted(columns + (correct.columns if correct else [])))
+        if correct:
+            correct.place(self.columns)
         self.rows = 0
         self.last = None  # time of the last row, by the clock as it was then
         self._clock = clock
@@ -78,6 +82,8 @@ class Sampler:
                 values[at] = value
                 quality[at] = code if due else 0
         self._judge.judge(values, quality)
+        if self.correct:
+            self.correct(values, quality)
         self.last = time
         self.rows += 1
         state = self._clock.state

@@ -41,6 +41,7 @@ class Sensor:
         self.lead = 0
         self.cold = 0  # the same from power-down
         self.busy = False
+        self.on = False
         self.errors = 0
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
@@ -62,6 +63,7 @@ class Sensor:
 
     async def _once(self):
         begin = self._uptime()
+        self.on = True
         if self._power:
             self._power.value(1)
         await self._steps(self.driver.start)
@@ -141,6 +143,8 @@ class Sensor:
             if self._uptime() >= end:
                 return
             await sleep_ms(_SHORT)
+        if self.on and self._rests(interval):  # since its first reading, which no interval was known for
+            await self.rest()
         for k in range(self.reads - 1, -1, -1):
             tries = _TRIES if self.lead <= _SHORT else 1
             at = end - interval * k // self.reads - self.lead * tries - _MARGIN
@@ -148,8 +152,8 @@ class Sensor:
             if wait > 0:
                 await sleep_ms(wait)
             await self.measure()
-        if self._rests(interval):
-            await self.rest()
+            if self._rests(interval):
+                await self.rest()
 
     def _rests(self, interval):
         spare = interval * self.every // self.reads - self.cold
@@ -162,6 +166,7 @@ class Sensor:
             await self._steps(self.driver.stop)
             if self._power:
                 self._power.value(0)
+            self.on = False
             self.lead = self.cold
         except Exception as e:
             self._failed(e)

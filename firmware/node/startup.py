@@ -26,7 +26,14 @@ def fit(node):
     node.sensors, _ = build_sensors(board, node.hal, node.log)
     settings = node.settings
     rules = board_rules(board, node.sensors)
-    node.sampler = Sampler(node.sensors, node.clock, node.hal, settings["interval"], node.keep, node.log, rules)
+    correct = None
+    if board.get("corrections"):
+        from .correcting import Corrector
+
+        columns = [column for sensor in node.sensors for column in sensor.columns]
+        correct = Corrector(board["corrections"], columns, board.get("site") or {}, node.log)
+    interval = settings["interval"]
+    node.sampler = Sampler(node.sensors, node.clock, node.hal, interval, node.keep, node.log, rules, correct)
 
 
 def open_store(node):
