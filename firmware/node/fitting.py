@@ -7,7 +7,7 @@ the heap. A sensor that cannot be made is named, with the reason, and the node l
 from citymote_protocol import quantities
 
 from . import statistics
-from .journal import ERROR, reason
+from .journal import DETAIL, ERROR, reason
 from .sensor import Sensor
 
 
@@ -85,6 +85,19 @@ def _alarms(entry, driver):
     return found
 
 
+def _recovery(hal, bus, log):
+    """What a sensor calls when its I2C bus is stuck."""
+
+    def recover():
+        try:
+            freed = hal.recover(bus)
+        except OSError:
+            freed = False
+        log(DETAIL, "%s: %s" % (bus, "clocked free" if freed else "stuck"))
+
+    return recover
+
+
 def build_sensors(board, hal, log):
     """The sensors of a board description, and sentences about those that could not be made."""
     sensors = []
@@ -105,6 +118,8 @@ def build_sensors(board, hal, log):
                     raise BoardError("another sensor has instance %d of that quantity" % instance)
             sensor = Sensor(index, entry, driver, instance, gather, hal.uptime_ms, log, power)
             sensor.alarms = _alarms(entry, driver)
+            if driver.BUS == "i2c":
+                sensor.recover = _recovery(hal, entry["bus"], log)
             taken += sensor.columns
             sensors.append(sensor)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as e:

@@ -10,7 +10,7 @@ from asyncio import sleep_ms
 from .drivers.fault import NO_ANSWER, STUCK_BUS, WARMING_UP, Fault
 from .journal import DETAIL, WARNING, reason
 
-ETIMEDOUT = 110
+_STUCK = (110, 116, 5)  # ETIMEDOUT, on an ESP32 another number, and EIO: the wire, not the chip
 _STEPS = 32  # calls of start() or stop() after which a driver does not come to an end
 _SHORT = 1000  # ms; a chip that answers within can be asked again before the interval ends
 _TRIES = 3
@@ -42,7 +42,8 @@ class Sensor:
         self.cold = 0  # the same from power-down
         self.busy = False
         self.on = False
-        self.errors = 0
+        self.recover = None  # clocks its I2C bus free
+        self.errors = 0  # readings that failed, and those in which something was absent
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
         self.alarms = {}  # quantity -> (lowest, highest) of what is usual, where the board description has some
@@ -110,15 +111,18 @@ class Sensor:
         if isinstance(error, Fault):
             code = error.code
         elif isinstance(error, OSError):
-            code = STUCK_BUS if error.errno == ETIMEDOUT else NO_ANSWER
+            code = STUCK_BUS if error.errno in _STUCK else NO_ANSWER
         else:
             code = NO_ANSWER  # a driver's own mistake
         if code != self.fault:
             self._log(WARNING, "%s %d: %s" % (self.name, self.instance, reason(error)))
         self.fault = code
+        if code == STUCK_BUS and self.recover:
+            self.recover()
         return code
 
     def _add(self, readings, code):
+        absent = False
         for source, gather, _ in self.gather:
             if self.reads == 1:
                 gather.clear()  # a reading that came too late for its row gives way to this row's own
@@ -130,8 +134,12 @@ class Sensor:
                 gather.add(None, NO_ANSWER if code is None else code)
             else:
                 gather.add(found[1], found[2])
-                if found[1] is not None:
+                if found[1] is None:
+                    absent = True
+                else:
                     self.good_at = self._uptime()
+        if absent:
+            self.errors += 1
         if readings is not None:
             if self.fault is not None:
                 self._log(DETAIL, "%s %d: answers again" % (self.name, self.instance))

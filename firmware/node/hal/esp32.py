@@ -32,6 +32,7 @@ PROGRAM_SIZE = 32
 JOIN_TIMEOUT = 30000  # ms; association takes 1 to 5 s, a busy DHCP server the rest
 TIME_SERVER = "pool.ntp.org"
 NTP_TIMEOUT = 5000
+I2C_TIMEOUT = 200000  # us that a chip may hold the clock: an SCD30 does for 150 ms, once a day
 _2000 = 3155673600  # seconds from NTP's epoch, 1900, to 2000
 _SET = 820454400  # an RTC that shows less than the year 2026 was never set
 _SEED = "/config/seed"
@@ -58,9 +59,26 @@ def i2c(bus):
     if bus not in _buses:
         b = _bus(bus, "i2c")
         _buses[bus] = machine.I2C(
-            b["id"], scl=machine.Pin(b["scl"]), sda=machine.Pin(b["sda"]), freq=b.get("frequency", 100000)
-        )
+            b["id"], scl=machine.Pin(b["scl"]), sda=machine.Pin(b["sda"]), freq=b.get("frequency", 100000),
+            timeout=b.get("timeout", I2C_TIMEOUT),
+        )  # fmt: skip
     return _buses[bus]
+
+
+def recover(bus):
+    """Clock a stuck I2C bus free; returns whether its data line is let go.
+
+    The pins are the controller's again afterwards: MicroPython has one object an I2C unit, which making it anew sets up
+    from the start, so drivers keep the one that they have.
+    """
+    from .unstick import free
+
+    b = _bus(bus, "i2c")
+    pins = [machine.Pin(b[k], machine.Pin.OPEN_DRAIN, machine.Pin.PULL_UP, value=1) for k in ("scl", "sda")]
+    freed = free(pins[0], pins[1], lambda: time.sleep_us(5))
+    _buses.pop(bus, None)
+    i2c(bus)
+    return freed
 
 
 def uart(bus, baudrate):

@@ -57,6 +57,15 @@ def i2c(bus):
     return wire.I2C(_wires(), bus)
 
 
+def recover(bus):
+    """Clock a stuck I2C bus free; returns whether its data line is let go."""
+    from .unix_lines import lines
+    from .unstick import free
+
+    scl, sda = lines(_wires(), bus)
+    return free(scl, sda, lambda: None)
+
+
 def uart(bus, baudrate):
     return wire.UART(_wires(), bus, baudrate)
 

@@ -24,11 +24,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .emul.base import AnalogInput, BusFault, I2CChip, Microphone, Nak, Part, Pin, PulseInput, Timeout, UARTChip
+from .emul.lines import StuckLines
 
 HELLO, TICK, LOG, EVENT, EXIT, OPEN, NETWORK_TIME, RTC, FLASH_CUT = range(1, 10)
 I2C_WRITE, I2C_READ, I2C_WRITE_READ = 16, 17, 18
 UART_WRITE, UART_READ, UART_ANY = 24, 25, 26
-ADC_READ, COUNTER_READ, I2S_READ, I2S_SCHEDULE, I2S_BETWEEN, PIN_SET, PIN_GET = 32, 33, 34, 35, 36, 40, 41
+ADC_READ, COUNTER_READ, I2S_READ, I2S_SCHEDULE, I2S_BETWEEN = 32, 33, 34, 35, 36
+PIN_SET, PIN_GET, I2C_LINES = 40, 41, 42
 KINDS = ("i2c", "uart", "adc", "counter", "i2s", "pin")
 
 RX_BUFFER = 256
@@ -84,6 +86,7 @@ class Wiring:
         self.i2s: dict[str, Microphone] = {}
         self.pin: dict[str, Pin] = {}
         self.broken: dict[str, int] = {}
+        self.stuck: dict[str, StuckLines] = {}
         for bus, part in (parts or {}).items():
             for one in part if isinstance(part, list) else [part]:
                 self.connect(bus, one)
@@ -118,6 +121,13 @@ class Wiring:
             self.broken.pop(bus, None)
         else:
             self.broken[bus] = error
+
+    def stick(self, bus: str, lines: StuckLines | None) -> None:
+        """Let an interrupted chip hold an I2C bus: transfers time out until it is clocked free. None: it lost power."""
+        if lines is None:
+            self.stuck.pop(bus, None)
+        else:
+            self.stuck[bus] = lines
 
     def parts(self) -> list[Part]:
         """Everything connected, each once."""
@@ -251,6 +261,8 @@ class Bridge:
             name = self._names[handle]
             if self.wiring.broken and name in self.wiring.broken:
                 raise OSError(self.wiring.broken[name], "broken wire")
+            if op == I2C_LINES:
+                return self._lines_of(name, argument)
             if op <= I2C_WRITE_READ:
                 return self._i2c(op, name, now, argument, data)
             if op <= UART_ANY:
@@ -258,7 +270,16 @@ class Bridge:
             return self._single(op, name, now, argument, data)
         return self._node(op, now, argument, data)
 
+    def _lines_of(self, name: str, argument: int) -> bytes:
+        stuck = self.wiring.stuck.get(name)
+        scl, sda = stuck.drive(argument & 1, argument >> 1 & 1) if stuck else (argument & 1, argument >> 1 & 1)
+        if stuck and stuck.free:
+            self.wiring.stick(name, None)
+        return bytes([scl | sda << 1])
+
     def _i2c(self, op: int, name: str, now: int, argument: int, data: bytes) -> bytes:
+        if name in self.wiring.stuck:
+            raise Timeout
         try:
             chip = self.wiring.i2c[name][argument & 0x7F]
         except KeyError:
@@ -358,6 +379,8 @@ class Bridge:
             name, _, speed = name.partition("@")
             self._speeds[name] = int(speed)
             self._lines.pop(name, None)
+        elif name in self._names:
+            return bytes([self._names.index(name)])
         if len(self._names) > 255:
             raise OSError(errno.EMFILE, "too many buses opened")
         self._names.append(name)
