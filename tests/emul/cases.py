@@ -94,6 +94,14 @@ _REPLAYED = {
 }
 
 CASES = (
+    Case("bme280", {"temperature": (-400, 850), "humidity": (0, 1000), "pressure": (3000, 11000)}, "none"),
+    Case(
+        "bme280",
+        {"temperature": (-400, 850), "humidity": (0, 1000), "pressure": (3000, 11000)},
+        "none",
+        {"address": 0x77, "osrs_t": 2, "osrs_h": 4, "osrs_p": 16},
+        ident="bme280-oversampled",
+    ),
     Case(
         "gnss",
         {"latitude": (-90_000_000, 90_000_000), "longitude": (-180_000_000, 180_000_000), "altitude": (-5000, 90_000)},

@@ -15,6 +15,7 @@ from typing import Any
 from .anemometer import Anemometer
 from .base import Part, Source
 from .bh1750 import BH1750
+from .bme280 import BME280
 from .contacts import Motion, RainGauge
 from .gnss import GNSS
 from .ina219 import INA219
@@ -49,6 +50,10 @@ class Entry:
 
 def _zero(now: int) -> float | None:
     return 0.0
+
+
+def _sea_level(now: int) -> float | None:
+    return 1013.25
 
 
 def _part_of(source: Source, share: float) -> Source:
@@ -102,6 +107,17 @@ _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry(
+        "bme280",
+        "i2c",
+        ("temperature", "humidity", "pressure"),
+        lambda sources, settings: BME280(
+            sources.get("temperature", _zero),
+            sources.get("humidity", _zero),
+            sources.get("pressure", _sea_level),
+            **_only(settings, "address"),
+        ),
+    ),
     Entry(
         "gnss",
         "uart",
