@@ -17,7 +17,7 @@ MAPPING = '[time]\ncolumns = ["time"]\n[columns]\ndust = "pm2_5"\n'
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, micropython32: str) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, run_vm: object) -> Path:
     return tmp_path_factory.mktemp("demo")
 
 

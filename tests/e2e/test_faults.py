@@ -30,7 +30,7 @@ from citymote.testing.vm import VirtualNode
 if TYPE_CHECKING:
     from citymote.testing.bridge import Event
 
-pytestmark = pytest.mark.usefixtures("micropython32")
+pytestmark = pytest.mark.usefixtures("run_vm")
 MINUTE, HOUR = 60_000, 3_600_000
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from citymote.testing.bridge import Event
     from citymote.testing.vm import VirtualNode
 
-pytestmark = pytest.mark.usefixtures("micropython32")
+pytestmark = pytest.mark.usefixtures("run_vm")
 MINUTE, HOUR = 60_000, 3_600_000
 # Everything on disk at once: a broker that may be killed has to be told so.
 DURABLE = "allow_anonymous true\nautosave_on_changes true\nautosave_interval 1\n"

@@ -128,7 +128,7 @@ def sdot(data_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def seoul(sdot: Path, micropython32: str, tmp_path_factory: pytest.TempPathFactory) -> City:
+def seoul(sdot: Path, run_vm: object, tmp_path_factory: pytest.TempPathFactory) -> City:
     """Twelve stations of S-DoT for their whole day, ten of them with chips."""
     return played(tmp_path_factory.mktemp("seoul") / "city", dataset.read_csv(sdot).head(NODES), listening=1)
 
@@ -171,7 +171,7 @@ def test_ten_nodes_measure_with_chips_what_chips_can_measure(seoul: City, index:
         assert replayed(sensors) > by_chip, "the others play everything"
 
 
-def test_a_blank_cell_comes_back_absent_and_nothing_is_invented(sdot: Path, tmp_path: Path, micropython32: str) -> None:
+def test_a_blank_cell_comes_back_absent_and_nothing_is_invented(sdot: Path, tmp_path: Path, run_vm: object) -> None:
     rng, nodes, chips = random.Random(20200501), 6, 2
 
     def blank(line: list[str]) -> None:
@@ -197,7 +197,7 @@ def test_a_blank_cell_comes_back_absent_and_nothing_is_invented(sdot: Path, tmp_
     assert 0.03 < blanks / len(cells) < 0.07
 
 
-def test_dead_columns_are_absent_for_nodes_without_that_sensor(sdot: Path, tmp_path: Path, micropython32: str) -> None:
+def test_dead_columns_are_absent_for_nodes_without_that_sensor(sdot: Path, tmp_path: Path, run_vm: object) -> None:
     city = played(tmp_path / "city", dataset.read_csv(sdot, "sdot_dead_columns").head(3), chips=2)
     city.judge()
     stations, cells = published(sdot)
@@ -220,7 +220,7 @@ def test_dead_columns_are_absent_for_nodes_without_that_sensor(sdot: Path, tmp_p
     assert dead, "one of these stations has no wind sensor"
 
 
-def test_a_smart_citizen_kit(data_file: Callable[[str], Path], tmp_path: Path, micropython32: str) -> None:
+def test_a_smart_citizen_kit(data_file: Callable[[str], Path], tmp_path: Path, run_vm: object) -> None:
     demo(tmp_path / "out", "--data", data_file("sck_30s.csv"), "--hours", 0.5).good()
     found = Found.of(tmp_path / "out" / "readings.db").values
     have = {registry.quantity(key[1]).name for key in found if key[2] == 0}
@@ -228,7 +228,7 @@ def test_a_smart_citizen_kit(data_file: Callable[[str], Path], tmp_path: Path, m
     assert not {"pm1", "pm2_5", "pm10"} & have, "this kit says null there in that half hour"
 
 
-def test_a_file_of_ones_own_through_a_small_mapping(tmp_path: Path, micropython32: str) -> None:
+def test_a_file_of_ones_own_through_a_small_mapping(tmp_path: Path, run_vm: object) -> None:
     (tmp_path / "own.csv").write_text(
         "when;pole;Feinstaub;Luft (F);CO2\n"
         "01.05.2026 10:10;A;12,0;68;400\n01.05.2026 10:20;A;13,5;;-1\n01.05.2026 10:30;A;x;86;402\n"
@@ -257,7 +257,7 @@ def test_a_file_of_ones_own_through_a_small_mapping(tmp_path: Path, micropython3
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_whole_file_takes_under_three_minutes_on_two_cores(sdot: Path, tmp_path: Path, micropython32: str) -> None:
+def test_the_whole_file_takes_under_three_minutes_on_two_cores(sdot: Path, tmp_path: Path, run_vm: object) -> None:
     figures = demo(tmp_path / "out", "--data", sdot, timeout=840).good()
     assert figures["nodes"] == 640
     assert figures["readings_stored"] >= 640 * 24 * 20

@@ -15,7 +15,7 @@ DAYS = 10
 WRAP = 2**29 / 1000  # seconds until a tick counter of 30 bits has gone half round, where differences turn negative
 
 
-@pytest.mark.usefixtures("micropython32")
+@pytest.mark.usefixtures("run_vm")
 def test_every_row_of_ten_days_is_there_in_order_at_its_time(tmp_path: Path) -> None:
     interval = 900
     data = made.generate(1, DAYS * 24, interval=interval, seed=7)

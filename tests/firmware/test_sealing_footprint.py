@@ -21,7 +21,8 @@ def test_curve_arithmetic_needs_little_heap(case: str, limit: int, base: int) ->
     assert needed <= limit, f"{case} takes {needed} bytes beyond its code"
 
 
-def test_sealing_a_frame_allocates_little(run_vm: Callable[..., Any]) -> None:
+@pytest.mark.usefixtures("micropython32")
+def test_sealing_a_frame_allocates_little() -> None:
     said = bench_sealing.node()
     for form in ("minimal", "standard"):
         assert said[f"sealing.node_heap_bytes.seal150.{form}"] <= 2048
