@@ -21,6 +21,10 @@ _REST_FACTOR = 4
 _WARM = 5000  # ms; what warms up longer is a fan or a heater
 
 
+def _nothing():
+    pass
+
+
 class Sensor:
     """A driver and the columns it fills, `gather`; `entry` is its part of the board description."""
 
@@ -42,7 +46,7 @@ class Sensor:
         self.cold = 0  # the same from power-down
         self.busy = False
         self.on = False
-        self.recover = None  # clocks its I2C bus free
+        self.recover = _nothing  # clocks its I2C bus free
         self.errors = 0  # readings that failed, and those in which something was absent
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
@@ -117,7 +121,8 @@ class Sensor:
         if code != self.fault:
             self._log(WARNING, "%s %d: %s" % (self.name, self.instance, reason(error)))
         self.fault = code
-        if code == STUCK_BUS and self.recover:
+        self.lead = max(self.cold, self.least)  # the driver begins anew: with a fan, by warming up
+        if code == STUCK_BUS:
             self.recover()
         return code
 
@@ -205,7 +210,7 @@ class Sensor:
 
         A reading under way that ends after this instant belongs to the next row, if that has no other.
         """
-        missing = WARMING_UP if self.busy else NO_ANSWER
+        missing = self.fault or WARMING_UP if self.busy else NO_ANSWER
         out = []
         for _, gather, column in self.gather:
             value, code = gather.result(missing)

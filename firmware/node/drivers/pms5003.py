@@ -42,6 +42,7 @@ class PMS5003:
     BUS = "uart"
     BAUDRATE = 9600
     QUANTITIES = (PM1, PM2_5, PM10)
+    LEAD = 1300  # ms: a reading whose question has to be repeated takes 1200
 
     def __init__(self, bus, start_up=30000, environment="atmospheric"):
         if not 1000 <= start_up <= 120000:

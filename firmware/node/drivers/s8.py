@@ -29,6 +29,7 @@ class S8:
     BUS = "uart"
     BAUDRATE = 9600
     QUANTITIES = (CO2,)
+    LEAD = 1000  # ms: a reading whose question has to be repeated takes 900
 
     def __init__(self, bus, abc_period=None):
         if abc_period is not None and abc_period != 0 and not 4 <= abc_period <= 4800:

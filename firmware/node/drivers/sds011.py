@@ -29,6 +29,7 @@ class SDS011:
     BUS = "uart"
     BAUDRATE = 9600
     QUANTITIES = (PM2_5, PM10)
+    LEAD = 800  # ms: a reading whose question has to be repeated takes 700
 
     def __init__(self, bus, start_up=30000):
         if not 1000 <= start_up <= 120000:
