@@ -8,6 +8,7 @@ import sys
 if sys.platform == "esp32":
     from .esp32 import (
         adc,
+        bluetooth,
         board,
         connect,
         counter,
@@ -37,6 +38,7 @@ if sys.platform == "esp32":
 else:
     from .unix import (
         adc,
+        bluetooth,
         board,
         connect,
         counter,

@@ -260,6 +260,13 @@ async def connect(host, port, tls=None):
     return await open_stream(host, port, tls)
 
 
+def bluetooth():
+    """The module `bluetooth`."""
+    import bluetooth
+
+    return bluetooth
+
+
 def mount():
     """Mount `/config` and `/store`; returns the names of those that were blank and had to be formatted.
 

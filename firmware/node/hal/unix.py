@@ -141,6 +141,14 @@ async def connect(host, port, tls=None):
     return await open_stream(host, port, tls, _clock.expect)
 
 
+def bluetooth():
+    """The module `bluetooth`, under its own name too, so that other people's code for it runs as well."""
+    from . import unix_bluetooth
+
+    sys.modules["bluetooth"] = unix_bluetooth
+    return unix_bluetooth
+
+
 def mount():
     """Mount `/config` and `/store`; returns the names of those that were blank and had to be formatted.
 

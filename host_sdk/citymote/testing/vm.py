@@ -24,12 +24,15 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from citymote.errors import CitymoteError
 
 from . import runtime
 from .bridge import Bridge, Event, LogLine, Wiring
+
+if TYPE_CHECKING:
+    from .air import Air
 
 BLOCK = 4096
 RESET_CODE = 85
@@ -88,6 +91,8 @@ class VirtualNode:
         path: Sequence[Path | str] | None = None,
         entry: Sequence[str] = ("-m", "node.hal.unix_main"),
         keep_events: bool = True,
+        air: Air | None = None,
+        name: str | None = None,
     ) -> None:
         """`start_time` is s2000 of story time 0 (default: 2026-01-01). `network_time`: a time server answers.
 
@@ -96,7 +101,8 @@ class VirtualNode:
         `entry` what it runs. `grace` is how long, in real ms, virtual time holds still for an expected reply. `wear`:
         count it. `memory`: let the node report its heap, which makes its status frames differ from run to run.
         `keep_events` False leaves events
-        to handlers only.
+        to handlers only. `air`: where its radio is, if it has one; `name`: how it is called there, else as its
+        directory.
         """
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -119,6 +125,8 @@ class VirtualNode:
         self._path = None if path is None else [str(Path(p).resolve()) for p in path]
         self._entry = list(entry)
         self._keep_events = keep_events
+        self.air = air
+        self.name = name or self.directory.name
         self._handlers: list[tuple[str | None, Callable[[Event], None]]] = []
         self._pending: list[tuple[int, Callable[[], None]]] = []
         self._lock = threading.RLock()
@@ -179,6 +187,8 @@ class VirtualNode:
         }
         if self.grace is not None:
             hello["grace"] = self.grace
+        if self.air is not None:
+            hello["air"] = self.air.hello(self.name)
         if self._rtc is not None:
             hello["rtc"] = self._rtc + self._now
         if self._cut is not None:
@@ -191,8 +201,9 @@ class VirtualNode:
         requests, their_requests = os.pipe()
         their_replies, replies = os.pipe()
         path = self._path if self._path is not None else [self._slot()]
+        heap = self._machine.heap(self.heap, self._arch, radio=self.air is not None)
         command = [
-            str(self._machine.path), "-X", f"heapsize={self._machine.heap(self.heap, self._arch)}", *self._entry,
+            str(self._machine.path), "-X", f"heapsize={heap}", *self._entry,
             f"--bridge={their_replies},{their_requests}",
         ]  # fmt: skip
         with (self.directory / "node.log").open("ab") as output:
