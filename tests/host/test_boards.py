@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 GOOD = """
 name = "mine"
 platform = "esp32"
+chip = "esp32s3"
+sources = ["a schematic"]
 [flash]
 store = 128
 [buses]
@@ -68,6 +70,7 @@ def test_the_virtual_board_has_every_chip_of_the_first_issue_and_an_emulator_for
 def test_a_board_file_becomes_what_the_node_is_given(tmp_path: Path) -> None:
     assert boards.load(written(tmp_path, GOOD)) == {
         "board": "mine",
+        "chip": "esp32s3",
         "heap": 100,
         "flash": {"store": 128},
         "buses": {
@@ -97,7 +100,7 @@ def test_a_board_file_becomes_what_the_node_is_given(tmp_path: Path) -> None:
         ("scl = 9, ", "", "scl is missing"),
         ("scl = 9", "scl = 99", "from 0 to 63"),
         ("scl = 9", "clk = 9", "'clk' means nothing"),
-        ('bus = "i2c0"', 'bus = "i2c7"', "bus 'i2c7': the board has i2c0, uart0"),
+        ('bus = "i2c0"', 'bus = "i2c7"', "bus 'i2c7': the board has i2c0, uart0, fan"),
         ('bus = "i2c0"', 'bus = ["i2c0", "adc0"]', "bus 'adc0'"),
         ('driver = "sht4x"', 'driver = "../sht4x"', "driver '../sht4x'"),
         ("instance = 1", "instance = -1", "from 0 to 255"),
