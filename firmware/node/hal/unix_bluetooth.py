@@ -17,11 +17,8 @@ import time
 from .stream import _Readable
 from .unix_clock import clock
 
-FLAG_READ = 0x0002
-FLAG_WRITE_NO_RESPONSE = 0x0004
-FLAG_WRITE = 0x0008
-FLAG_NOTIFY = 0x0010
-FLAG_INDICATE = 0x0020
+# As a tuple, so that what makes the application small leaves these names alone: they are this module's interface.
+FLAG_READ, FLAG_WRITE_NO_RESPONSE, FLAG_WRITE, FLAG_NOTIFY, FLAG_INDICATE = 2, 4, 8, 16, 32
 
 _FIRST_HANDLE = 18  # of the first service's declaration, less one: NimBLE's own services stand before
 _ROOM = 20  # bytes that a value has room for until somebody asks for more
@@ -147,6 +144,15 @@ class BLE:
         self._s = None
         if self._task is not asyncio.current_task():
             self._task.cancel()
+        self._s = s
+        s.setblocking(True)
+        self._say(b"O")
+        self._s = None
+        try:
+            while s.recv(256):  # until the air has taken the radio off
+                pass
+        except OSError:
+            pass
         s.close()
         clock.speed = self._speed
         _ledger("release")
@@ -298,7 +304,7 @@ class BLE:
     def gatts_register_services(self, services_definition):
         self._need()
         if self._advertising:
-            raise OSError(errno.EBUSY)
+            raise OSError(16)  # EBUSY, which the port has no name for
         self._values = {}
         handle = _FIRST_HANDLE
         told = bytearray((len(services_definition),))

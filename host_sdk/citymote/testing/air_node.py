@@ -5,6 +5,7 @@ The node's half is `firmware/node/hal/unix_bluetooth.py`; between them is a stre
     length u16 (of what follows), operation u8, payload
 
     node:  H name                           switch on; answered by h
+           O                                switch off; answered by the end of the stream
            M mtu u16 | N name               what the node agrees to; what it calls itself
            S services                       the table, see `_services`
            A interval_ms u32, connectable u8, length u8, data, length u8, scan response; interval 0: stop
@@ -113,6 +114,10 @@ class AirNode:
         if operation == b"H":
             await self._power_on(payload.decode() or self.name)
             return
+        if operation == b"O":
+            for connection in list(self.connections.values()):
+                await _hang_up(connection)
+            raise ConnectionError
         device = self.device
         if device is None or self.controller is None or self.controller.gone:
             return  # a radio that was taken away hears nothing
