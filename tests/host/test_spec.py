@@ -40,7 +40,8 @@ def test_every_reference_leads_to_a_clause() -> None:
 
 def test_every_chapter_is_listed_under_its_number_and_its_name() -> None:
     listed = re.findall(r"\[(\d+) ([^\]]+)\]\(spec/([^)]+)\)", INDEX)
-    assert [int(number) for number, _, _ in listed] == list(range(1, len(CHAPTERS) + 1))
+    numbers = [int(number) for number, _, _ in listed]
+    assert numbers == sorted(set(numbers))
     assert {file for _, _, file in listed} == set(CHAPTERS)
     for number, _, file in listed:
         assert file.startswith(f"{number}-")
