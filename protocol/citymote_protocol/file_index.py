@@ -60,7 +60,7 @@ def _bytes(read, major, most):
 def entries(read, total):
     """(name, size, packed, digest) of each file; `read(n)` gives the next at most n bytes of `total`.
 
-    `size` is the file's; `packed` the length of the raw deflate stream that is fetched for it, 0 where it comes as it is.
+    `size` is the file's; `packed` the length of the raw deflate stream fetched for it, 0 where it comes as it is.
     ProtocolError("index") where the list is not exactly as SPEC 14.2 has it.
     """
     position = [0]
