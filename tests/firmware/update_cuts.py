@@ -2,8 +2,7 @@
 
 arguments: seed, first operation, step (negative: that far, but every second cut), depth (1 or 2), and for one alone
 torn, second operation, its torn. A failure names its id, "seed:operation:torn[:operation:torn]", which as the arguments
-`seed operation 0 2 torn operation torn` runs alone. Flash is slot_a and slot_b with real littlefs and the boot record; the
-boot and the installer are the node's.
+`seed operation 0 2 torn operation torn` runs alone. Flash is slot_a and slot_b with real littlefs, and the boot record.
 """
 
 import io
