@@ -267,6 +267,12 @@ def bluetooth():
     return bluetooth
 
 
+def partition(label):
+    """The data partition of that name as a block device; None where this board's table has none."""
+    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=label)
+    return found[0] if found else None
+
+
 def mount():
     """Mount `/config` and `/store`; returns the names of those that were blank and had to be formatted.
 

@@ -149,6 +149,18 @@ def bluetooth():
     return unix_bluetooth
 
 
+def partition(label):
+    """The data partition of that name as a block device; None where this board's table has none."""
+    cut = _hello.get("cut") or {}
+    mine = cut.get("flash") == label
+    try:
+        return FileFlash(
+            label + ".img", cut.get("at", 0) if mine else 0, cut.get("torn", False), _hello.get("wear", True), _power_cut
+        )
+    except OSError:
+        return None
+
+
 def mount():
     """Mount `/config` and `/store`; returns the names of those that were blank and had to be formatted.
 
