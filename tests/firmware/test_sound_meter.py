@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("run_vm")
 LAEQ, LAF_MAX, L10, L90, LCEQ, LZEQ, LAF_MIN, LAS_MAX, LC_PEAK, L50 = 9, 18, 19, 20, 66, 67, 68, 69, 70, 71
-NO_ANSWER, WARMING_UP, STUCK_BUS, FROZEN, SATURATED, SUSPICIOUS = 8, 10, 14, 15, 16, 3
+NO_ANSWER, WARMING_UP, WRONG_CHIP, SHORT_READ, STUCK_BUS, FROZEN, SATURATED, SUSPICIOUS = 8, 10, 12, 13, 14, 15, 16, 3
 
 READ = """
 from node.sound.meter import Meter, Port
@@ -158,15 +158,47 @@ def test_overload_is_said_and_the_level_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "number"), [("silent", NO_ANSWER, 1), ("frozen", FROZEN, 2), ("stuck", STUCK_BUS, 3)]
+    ("fault", "code", "number"),
+    [("silent", NO_ANSWER, 1), ("frozen", FROZEN, 2), ("stuck", STUCK_BUS, 3), ("swapped", WRONG_CHIP, 6)],
 )
-def test_broken_wires_are_recognised(tmp_path: Path, fault: str, code: int, number: int) -> None:
+def test_broken_wires_are_recognised_and_told_apart(tmp_path: Path, fault: str, code: int, number: int) -> None:
     microphone = I2SMicrophone(lambda now: 60.0, heard="always")
     microphone.fault = fault
     node = scripted(tmp_path, READ.format(settings={}, count=2, interval=5), wiring=Wiring({"i2s0": microphone}))
-    for row in run(node):
-        assert row[0][0] == [LAEQ, None, code]
-        assert row[2] == number
+    row = run(node)[1]
+    assert row[0][0] == [LAEQ, None, code]
+    assert row[2] == number
+
+
+def test_a_microphone_whose_channel_is_set_right_is_heard_again(tmp_path: Path) -> None:
+    microphone = I2SMicrophone(lambda now: 60.0, heard="always")
+    microphone.fault = "swapped"
+    node = scripted(tmp_path, READ.format(settings={}, count=4, interval=10), wiring=Wiring({"i2s0": microphone}))
+    node.at(20_000, lambda: setattr(microphone, "fault", ""))
+    values = [row[0][0][1:] for row in run(node)]
+    assert values[1] == [None, WRONG_CHIP]
+    assert values[3] == [600, 0]
+
+
+def test_the_other_channel_is_looked_at_once_and_the_code_for_it_let_go(tmp_path: Path) -> None:
+    code = """
+    import sys
+    from node.sound.meter import Meter, Port
+    opened = []
+    class Hal:
+        uptime_ms = staticmethod(hal.uptime_ms)
+        def i2s(self, name, rate, stereo=False):
+            opened.append(stereo)
+            return hal.i2s(name, rate, stereo)
+    meter = Meter(Port(Hal(), "i2s0"))
+    task = asyncio.create_task(meter.run())
+    await asyncio.sleep_ms(20000)
+    say(opened)
+    say("node.sound.channels" in sys.modules)
+    task.cancel()
+    """
+    microphone = I2SMicrophone(lambda now: None, heard="always")
+    assert run(scripted(tmp_path, code, wiring=Wiring({"i2s0": microphone}))) == [[False, True, False], False]
 
 
 def test_a_constant_offset_is_measured_around_and_said(tmp_path: Path) -> None:
@@ -182,11 +214,11 @@ def test_a_microphone_that_comes_back_is_heard_again(tmp_path: Path) -> None:
     node.at(10_000, lambda: wiring.fault("i2s0", 5))
     node.at(20_000, lambda: wiring.fault("i2s0", None))
     values = [row[0][0][1:] for row in run(node)]
-    assert values[1] == [None, NO_ANSWER] or values[1][1] == SUSPICIOUS
+    assert values[1] == [None, SHORT_READ] or values[1][1] == SUSPICIOUS
     assert values[3] == [600, 0]
 
 
-def test_a_missing_clock_is_no_answer_and_before_that_warming_up(tmp_path: Path) -> None:
+def test_a_missing_clock_is_a_short_read_and_before_that_warming_up(tmp_path: Path) -> None:
     code = """
     from node.sound.meter import Meter, Port
     class Dead:
@@ -206,7 +238,7 @@ def test_a_missing_clock_is_no_answer_and_before_that_warming_up(tmp_path: Path)
     task.cancel()
     """
     node = scripted(tmp_path, code)
-    assert [row[1:] for row in run(node)] == [[None, WARMING_UP], [None, NO_ANSWER]]
+    assert [row[1:] for row in run(node)] == [[None, WARMING_UP], [None, SHORT_READ]]
 
 
 STALLED = """

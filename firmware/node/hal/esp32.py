@@ -103,10 +103,11 @@ def counter(bus):
 
 class _Sound:
     # Whole buffers from the DMA's stream, other tasks running meanwhile.
-    def __init__(self, b, rate):
+    def __init__(self, b, rate, stereo):
         self._i2s = machine.I2S(
             b["id"], sck=machine.Pin(b["sck"]), ws=machine.Pin(b["ws"]), sd=machine.Pin(b["sd"]),
-            mode=machine.I2S.RX, bits=32, format=machine.I2S.MONO, rate=rate, ibuf=32768,
+            mode=machine.I2S.RX, bits=32, rate=rate, ibuf=32768,
+            format=machine.I2S.STEREO if stereo else machine.I2S.MONO,
         )  # fmt: skip
         self._polled = False
 
@@ -128,8 +129,9 @@ class _Sound:
         self._i2s.deinit()
 
 
-def i2s(bus, rate):
-    return _Sound(_bus(bus, "i2s"), rate)
+def i2s(bus, rate, stereo=False):
+    """A stream of words of the left channel, or of both in turn."""
+    return _Sound(_bus(bus, "i2s"), rate, stereo)
 
 
 def pin(name):

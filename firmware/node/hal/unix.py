@@ -78,8 +78,8 @@ def counter(bus):
     return wire.Counter(_wires(), bus)
 
 
-def i2s(bus, rate):
-    return wire.I2S(_wires(), bus, rate)
+def i2s(bus, rate, stereo=False):
+    return wire.I2S(_wires(), bus, rate, stereo)
 
 
 def pin(name):

@@ -30,7 +30,7 @@ UART_READ = 25  # argument: at most so many bytes
 UART_ANY = 26  # -> u32
 ADC_READ = 32  # -> microvolts i32
 COUNTER_READ = 33  # -> u64
-I2S_READ = 34  # argument: words
+I2S_READ = 34  # argument: frames * 2, + 1 for both channels
 I2S_SCHEDULE = 35  # -> heard u8, until u64
 I2S_BETWEEN = 36  # start u64, end u64 -> 17 levels i32, or empty
 PIN_SET = 40  # argument level
@@ -231,21 +231,22 @@ class Counter:
 class I2S:
     """Sound comes in as fast as it sounds: a read takes the time that its samples last."""
 
-    def __init__(self, bridge, name, rate):
+    def __init__(self, bridge, name, rate, stereo=False):
         self._call = bridge.call
         self._clock = bridge._clock
         self._h = bridge.open("i2s", name)
         self._rate = rate
+        self._stereo = 1 if stereo else 0
         self._rest = 0
 
     async def readinto(self, buf):
         import asyncio
 
-        words = len(buf) // 4
-        lasts = words * 1000 + self._rest
+        frames = len(buf) >> 2 + self._stereo
+        lasts = frames * 1000 + self._rest
         self._rest = lasts % self._rate
         await asyncio.sleep_ms(lasts // self._rate)
-        return self._call(I2S_READ, self._h, words, b"", buf)
+        return self._call(I2S_READ, self._h, frames << 1 | self._stereo, b"", buf)
 
     def schedule(self):
         """(heard, until): is sound rendered now, and up to which uptime does that hold. No board has this."""
@@ -254,7 +255,7 @@ class I2S:
     def between(self, start, end):
         """The levels of a time that was not rendered, or None when the microphone is not there. No board has this."""
         got = self._call(I2S_BETWEEN, self._h, 0, struct.pack("<QQ", start, end))
-        return struct.unpack("<17i", got) if got else None
+        return struct.unpack("<%di" % (len(got) // 4), got) if got else None
 
     def deinit(self):
         pass

@@ -68,9 +68,13 @@ class Engine:
     interval.
     """
 
-    def __init__(self, interval, rate=48000, microphone="inmp441", calibration=0):
-        """`calibration` in 0.01 dB is added to every level."""
+    def __init__(self, interval, rate=48000, microphone="inmp441", calibration=0, bank=None, equaliser=None):
+        """`calibration` in 0.01 dB is added to every level. The last two are `bands.Bank` and `equaliser.Equaliser`."""
         module = kernel_for(rate)
+        self.bank = bank
+        self._equaliser = equaliser
+        self._dc_limit = 65536 if equaliser is None else equaliser.dc_limit
+        self.swapped = False  # the words are silent because the microphone speaks in the other channel
         self.interval = interval
         self.rate = rate
         self.bits, shift, sensitivity, clips, noise = find_microphone(microphone)
@@ -79,11 +83,9 @@ class Engine:
         self.block_size = rate // 200  # 5 ms
         self._dc_shift, *gains = module.DESIGN
         self._sl = 0 if sys.maxsize == 0x7FFFFFFF else 32
-        # Level of one block's energy 1, for Z, C and A.
-        base = 94000 - sensitivity + _SINE - _FULL_SCALE + 6021 * shift + 10 * calibration
-        per_block = decibel.level(self.block_size)
-        self.offsets = tuple(base - gain - per_block for gain in gains)
-        self._peak_offset = base - gains[1]
+        self._gains = gains
+        self._base = 94000 - sensitivity + _SINE - _FULL_SCALE + 6021 * shift
+        self.calibrate(calibration)
         # Half a decibel below the sine that clips in the microphone or fills the word.
         clip = min(clips - 94000 + sensitivity, 0) - 500 - 6021 * shift
         m, e = decibel.energy((clip + _FULL_SCALE) // 2)
@@ -93,8 +95,16 @@ class Engine:
         self.q = array("i", [0] * block.SIZE)
         self.fast = array("i", [0] * 9)  # LAF at 125 ms in this second, as keys ...
         self.fasts = 0  # ... and how many
-        interval.offsets = self.offsets
         self.restart()
+
+    def calibrate(self, calibration):
+        """From now on add so many 0.01 dB to every level."""
+        self.calibration = calibration
+        self.base = base = self._base + 10 * calibration  # level of a mean square of 1
+        per_block = decibel.level(self.block_size)
+        # Level of one block's energy 1, for Z, C and A.
+        self.offsets = self.interval.offsets = tuple(base - gain - per_block for gain in self._gains)
+        self._peak_offset = base - self._gains[1]
 
     def restart(self):
         """The words that follow do not continue what came before."""
@@ -104,6 +114,10 @@ class Engine:
         for i in range(block.SIZE):
             q[i] = 0
         q[1] = q[3] = -40
+        if self.bank:
+            self.bank.restart()
+        if self._equaliser:
+            self._equaliser.restart()
         self._left = self.block_size
         self.settle = _SETTLE
         self._lost = 0
@@ -111,6 +125,9 @@ class Engine:
         self.clear()
 
     def clear(self):
+        """Begin a second; what is in the running one is dropped."""
+        if self.bank:
+            self.bank.second(False)
         q = self.q
         for i in range(6, 19):
             q[i] = 0
@@ -128,19 +145,29 @@ class Engine:
     def feed(self, words, count):
         """`count` words, a multiple of four, of an array or buffer of 32-bit words."""
         kernel = self._kernel
+        bank = self.bank
+        equaliser = self._equaliser
         st = self.st
         at = 0
         while at < count:
             n = self._left
             if n > count - at:
                 n = count - at
+            # Another place in the block each time, so that a tone is not met in the same phase.
+            look = at + n - 1 - (self.blocks * 7) % n
+            if equaliser:
+                equaliser.flatten(words, at, n, look)
             kernel(0, 0, words, at, n, st)
+            if bank:
+                bank.feed(words, at, n)
             at += n
             self._left -= n
             if not self._left:
                 self._left = self.block_size
-                # Another place in the block each time, so that a tone is not met in the same phase.
-                block.block(0, 0, st, self.q, words, at - 1 - (self.blocks * 7) % n, self._sl)
+                if equaliser:
+                    block.block(0, 0, st, self.q, equaliser.st, 2, self._sl)  # the word as it came
+                else:
+                    block.block(0, 0, st, self.q, words, look, self._sl)
                 self.tick()
 
     def tick(self):
@@ -211,11 +238,17 @@ class Engine:
         self._lost = 0
         if blocks >= _SECOND // 2:
             fault = signal.judge(q, self.bits, self._sl)
-            if fault == signal.OK and abs(st[0] >> self._dc_shift) > 65536:
+            if fault == signal.OK and abs(st[0] >> self._dc_shift) > self._dc_limit:
                 fault = signal.DC
+            if fault != signal.SILENT:
+                self.swapped = False
+            elif self.swapped:
+                fault = signal.SWAPPED
             self._verdict = fault
         elif second[_LAEQ] == _ABSENT and self._verdict == signal.OK:
             self._verdict = signal.SILENT
         second[_FAULT] = self._verdict
+        if self.bank:
+            self.bank.second(self._verdict in (signal.OK, signal.DC))
         self.interval.add_second(self, q, blocks, fast_max, fast_min, slow_max, peak)
         self.clear()

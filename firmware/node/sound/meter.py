@@ -21,7 +21,10 @@ _SUSPICIOUS = const(3)
 _NO_ANSWER = const(8)
 _WARMING_UP = const(10)
 _SATURATED = const(16)
-_CODES = b"\x0a\x08\x0f\x0e\x03\x08"  # quality codes of signal.OK ... signal.NO_CLOCK, when nothing else was heard
+_SHORT_READ = const(13)
+# Quality codes of signal.OK ... signal.SWAPPED, when nothing else was heard: each fault has its own.
+_CODES = b"\x0a\x08\x0f\x0e\x03\x0d\x0c"
+_BREATH = const(8)  # reads in a row after which others may run, even if there is more to read
 _CHUNK_MS = const(20)  # of sound a read; also what the loop hands back to others in between
 _QUEUE = const(8192)  # words that the I2S driver keeps while nobody reads (ibuf in hal/esp32.py)
 _PATIENCE = const(2000)  # ms without a word until the clock counts as missing
@@ -36,8 +39,8 @@ class Port:
         self._name = name
         self.now = hal.uptime_ms
 
-    def open(self, rate):
-        return self._hal.i2s(self._name, rate)
+    def open(self, rate, stereo=False):
+        return self._hal.i2s(self._name, rate, True) if stereo else self._hal.i2s(self._name, rate)
 
 
 class Meter:
@@ -46,15 +49,31 @@ class Meter:
     microphone   a name of `microphones`; rate 48000, 24000 or 16000
     calibration  what a calibrator says is missing, in 0.01 dB, at most +-20 dB
     quantities   names, if not all ten
+    bands        "octave" or "third": levels in these bands, too
+    equaliser    true: the microphone's published response is taken out (`equaliser`)
     """
 
     BUS = "i2s"
     ACCUMULATES = True
     QUANTITIES = tuple(column[0] for column in quantity_set(_NOISE))
 
-    def __init__(self, port, microphone="inmp441", rate=48000, calibration=0, quantities=None):
+    def __init__(
+        self, port, microphone="inmp441", rate=48000, calibration=0, quantities=None, bands=None, equaliser=False
+    ):
         if not -2000 <= calibration <= 2000:
             raise ValueError("calibration: -2000 to 2000, in 0.01 dB")
+        bank = None
+        if bands is not None:
+            if bands not in ("octave", "third"):
+                raise ValueError("bands: octave or third")
+            from .bands import Bank
+
+            bank = Bank(rate, 3 if bands == "third" else 1)
+            self.QUANTITIES += bank.quantities
+        if equaliser:
+            from .equaliser import Equaliser
+
+            equaliser = Equaliser(microphone, rate)
         self._columns = self.QUANTITIES
         if quantities is not None:
             asked = [by_name(name) for name in quantities]
@@ -64,7 +83,7 @@ class Meter:
         self._port = port
         self._rate = rate
         self._interval = Interval()
-        self._engine = engine.Engine(self._interval, rate, microphone, calibration)
+        self._engine = engine.Engine(self._interval, rate, microphone, calibration, bank, equaliser or None)
         self.second = self._engine.second
         chunk = rate * _CHUNK_MS // 1000
         self._words = bytearray(4 * chunk + 12)
@@ -77,6 +96,7 @@ class Meter:
         self._known = None  # uptime up to which a silent stretch is in the interval, None while sound is heard
         self._read_at = self._opened = port.now()
         self._running = False
+        self._told = signal.OK  # the fault that was noticed last
         self.starts = 0  # how often the bus was opened
 
     # The driver
@@ -105,7 +125,7 @@ class Meter:
         if not covered:
             code = _CODES[interval.fault]
             if code == _WARMING_UP and self._running and now - self._opened > _PATIENCE:
-                code = _NO_ANSWER  # the bus is open and no word came: no clock
+                code = _SHORT_READ  # the bus is open and no word came: no clock
         elif interval.overload:
             code = _SATURATED
         elif (
@@ -118,10 +138,14 @@ class Meter:
             code = _SUSPICIOUS
         else:
             code = _ACCEPTED
-        values = (
+        values = [
             interval.mean(2), interval.laf_max, interval.exceeded(10), interval.exceeded(90), interval.mean(1),
             interval.mean(0), interval.laf_min, interval.las_max, interval.lc_peak, interval.exceeded(50),
-        )  # fmt: skip
+        ]  # fmt: skip
+        bank = self._engine.bank
+        if bank:
+            values += [bank.level(k, self._engine.base) for k in range(len(bank.quantities))]
+            bank.clear()
         self.last_lost = interval.lost
         self.last_fault = interval.fault
         interval.clear()
@@ -168,6 +192,7 @@ class Meter:
         has_levels = hasattr(stream, "schedule")
         until = 0
         fresh = True
+        breath = 0
         while self._running:
             if has_levels and port.now() >= until:
                 heard, until = stream.schedule()
@@ -188,6 +213,27 @@ class Meter:
                 self._clock_zero = port.now()
                 self._heard = 0
             await self._step(stream)
+            breath += 1
+            if breath == _BREATH:
+                breath = 0
+                # A queue that is never empty, because the sums are more than the chip can do, must not stop the rest.
+                await asyncio.sleep_ms(0)
+            second = self.second
+            if second[10] != self._told:
+                self._told = second[10]
+                if self._told == signal.SILENT:
+                    self._stream = None
+                    stream.deinit()
+                    self._engine.swapped = await self._other_channel()
+                    return
+
+    async def _other_channel(self):
+        """Whether the microphone speaks in the other half of the frame; the bus is closed before and after."""
+        from . import channels
+
+        found = await channels.other(self._port, self._rate)
+        channels.forget()
+        return found
 
     async def _step(self, stream):
         place = self._places[self._waiting]
@@ -229,6 +275,10 @@ class Meter:
                 interval.miss(end - begin, signal.SILENT)
             elif interval.blocks + (end - begin) // 5 <= LONGEST:
                 interval.add_stretch(end - begin, levels)
+                if self._engine.bank:
+                    self._engine.bank.add_stretch(
+                        (end - begin) * (self._rate // 1000) // 512, levels[17:], self._engine.base
+                    )
             begin = end
         self._known = now
 

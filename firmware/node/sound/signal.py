@@ -1,20 +1,22 @@
 """Is that a microphone at all? Looks at one raw word in 5 ms and says what is wrong with the wires.
 
-All zeros: nothing drives the data line in this channel's half of the frame, so the microphone is not there, has no
-power, or its L/R pin selects the other channel. One word for ever: a line held high, or a chip that is not clocked. A
-bit that never changes between two that do: a bad joint or a wrong bit alignment. DC: the mean is more than an eighth
-of full scale. A clock that is missing altogether shows in the meter, which then gets no words.
+All zeros: nothing drives the data line in this channel's half of the frame, so the microphone is not there or has no
+power; or its L/R pin selects the other channel, which `channels` finds out. One word for ever: a line held high, or a
+chip that is not clocked. A bit that never changes between two that do: a bad joint or a wrong bit alignment. DC: the
+mean is more than an eighth of full scale. A clock that is missing altogether shows in the meter, which then gets no
+words.
 """
 
 import micropython
 
 OK = 0
-SILENT = 1  # all zeros: no microphone, no power, or the other channel
+SILENT = 1  # all zeros: no microphone or no power
 FROZEN = 2  # one word for ever
 STUCK_BIT = 3
 DC = 4
 NO_CLOCK = 5  # no words at all
-NAMES = ("ok", "silent", "frozen", "stuck bit", "dc", "no clock")
+SWAPPED = 6  # all zeros, while the other channel is not
+NAMES = ("ok", "silent", "frozen", "stuck bit", "dc", "no clock", "other channel")
 
 
 @micropython.viper

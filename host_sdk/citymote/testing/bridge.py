@@ -41,7 +41,6 @@ _REPLY = struct.Struct("<BBxxI")
 _U64 = struct.Struct("<Q")
 _SCHEDULE = struct.Struct("<BQ")
 _SPAN = struct.Struct("<QQ")
-_LEVELS = struct.Struct("<17i")
 
 
 class PowerCut(Exception):
@@ -325,14 +324,15 @@ class Bridge:
             if op == COUNTER_READ:
                 return _U64.pack(wiring.counter[name].count(now))
             if op == I2S_READ:
-                return wiring.i2s[name].samples(now, argument)
+                microphone, frames = wiring.i2s[name], argument >> 1
+                return microphone.frames(now, frames) if argument & 1 else microphone.samples(now, frames)
             if op == I2S_SCHEDULE:
                 heard, until = wiring.i2s[name].schedule(now)
                 return _SCHEDULE.pack(heard, max(0, until - self.start))
             if op == I2S_BETWEEN:
                 begin, end = _SPAN.unpack(data)
                 levels = wiring.i2s[name].between(now, begin + self.start, end + self.start)
-                return b"" if levels is None else _LEVELS.pack(*levels)
+                return b"" if levels is None else struct.pack(f"<{len(levels)}i", *levels)
             if op == PIN_SET:
                 wiring.pin.setdefault(name, Pin()).set(now, argument)
                 return b""
@@ -342,7 +342,8 @@ class Bridge:
             # An open input: no voltage, no pulses, no sound.
             if op == I2S_SCHEDULE:
                 return _SCHEDULE.pack(False, now + 3_600_000 - self.start)
-            return {ADC_READ: bytes(4), COUNTER_READ: bytes(8), I2S_READ: bytes(4 * argument), I2S_BETWEEN: b""}[op]
+            silence = bytes(4 * (argument >> 1) * (1 + (argument & 1)))
+            return {ADC_READ: bytes(4), COUNTER_READ: bytes(8), I2S_READ: silence, I2S_BETWEEN: b""}[op]
         raise OSError(errno.EINVAL, f"the node asked for the unknown operation {op}")
 
     def _node(self, op: int, now: int, argument: int, data: bytes) -> bytes:

@@ -147,3 +147,85 @@ class Reference:
             self.kernel(words[k : k + size])
             number = first_block + k // size
             self.block(words[k + size - 1 - (number * 7) % size])
+
+
+@dataclass
+class BandReference:
+    """The same for octave and third-octave bands: `feed` it words; `state` is the node's after each 512 of them.
+
+    `coefficients` are those of each octave's bands (a1, a2 of three sections each), from the highest octave down;
+    `shifts` those of the sections' inputs. One octave's part of the state: six numbers of the common zeros, six of the
+    decimator, six a band, then three words of 22 bits a band, its sum of squares.
+    """
+
+    coefficients: Sequence[Sequence[Sequence[int]]]
+    shifts: Sequence[int]
+    largest: int = 0
+    """The largest magnitude that any intermediate value had."""
+
+    def __post_init__(self) -> None:
+        self.bands = len(self.coefficients[0])
+        self.size = 12 + 9 * self.bands
+        self.state = [0] * (self.size * len(self.coefficients))
+        self._waiting: list[int] = []
+
+    def _fits(self, value: int) -> int:
+        self.largest = max(self.largest, abs(value))
+        return int32(value)
+
+    def feed(self, words: Iterable[int]) -> list[list[int]]:
+        """The state after each block that became full."""
+        rows: list[list[int]] = []
+        for word in words:
+            self._waiting.append(word)
+            if len(self._waiting) == 512:
+                # Two bits lower than they came: a decimator may overshoot.
+                samples = [word >> 2 for word in self._waiting]
+                self._waiting = []
+                for level in range(len(self.coefficients)):
+                    samples = self._octave(level, samples)
+                rows.append(list(self.state))
+        return rows
+
+    def _octave(self, level: int, words: list[int]) -> list[int]:
+        """One octave: its bands' sums, and what goes down to the next."""
+        at = level * self.size
+        st = self.state[at : at + self.size]
+        sums = [[0, 0, 0] for _ in range(self.bands)]
+        below: list[int] = []
+        for k, word in enumerate(words):
+            odd = k & 1
+            x = word >> 10
+            for stage in range(3 * odd, 3 * odd + 3):
+                x, st[stage] = self._fits(x - st[stage]), x
+            for band, row in enumerate(self.coefficients[level]):
+                y = x
+                for section in range(3):
+                    # The even samples' outputs come first in the state, the odd ones' second.
+                    first = 12 + 6 * band + 2 * section
+                    mine, other = first + odd, first + 1 - odd
+                    rest = self._fits((y << (9 + self.shifts[section])) - self._fits(st[mine] * row[2 * section + 1]))
+                    y = self._fits(self._fits(st[other] * row[2 * section]) + rest) >> 9
+                    st[mine] = y
+                high, low = y >> 11, y & 2047
+                for part, product in enumerate((high * high, low * high, low * low)):
+                    sums[band][part] = self._fits(sums[band][part] + product)
+            if odd:
+                below.append(self._fits(self._halve(st) << 9))
+        for band, (high, middle, low) in enumerate(sums):
+            place = 12 + 6 * self.bands + 3 * band
+            total = (high << 22) + (middle << 12) + low
+            total += st[place] + (st[place + 1] << 22) + (st[place + 2] << 44)
+            st[place : place + 3] = [total & LOW, (total >> 22) & LOW, self._fits(total >> 44)]
+        self.state[at : at + self.size] = st
+        return below
+
+    def _halve(self, st: list[int]) -> int:
+        """Two all-pass branches; what comes in are the last even and odd sample, which the zeros keep, too."""
+        even, odd = st[0], st[3]
+        p, q, r, s, t, u = st[6:12]
+        first = (self._fits((even - q) * 17) >> 8) + p
+        upper = (self._fits((first - r) * 174) >> 8) + q
+        lower = (self._fits((t - u) * 71) >> 8) + s
+        st[6:12] = [even, first, upper, t, odd, lower]
+        return self._fits(upper + lower)

@@ -62,17 +62,44 @@ def level(sound: NDArray[np.float64], rate: int, weighting: str = "A") -> float:
     return 10 * float(np.log10(2 * mean_power(sound, rate, weight(frequency) if weight else None)))
 
 
+HIGHEST_BAND = {48000: 9, 24000: 6, 16000: 3}
+"""Midband of the highest octave that a meter of that rate has, as x of 1000 * 10^(x / 10) Hz."""
+
+
+def band_edges(rate: int, bands: int) -> list[tuple[float, float]]:
+    """The edges of the octave (`bands` 1) or third-octave (3) bands of such a meter, highest first (IEC 61260-1)."""
+    top, step = HIGHEST_BAND[rate], 1 if bands == 3 else 3
+    first, last = (top + 1, -16) if bands == 3 else (top, -15)
+    return [
+        (1000 * 10 ** ((x - step / 2) / 10), 1000 * 10 ** ((x + step / 2) / 10)) for x in range(first, last - 1, -step)
+    ]
+
+
+def band_levels(sound: NDArray[np.float64], rate: int, bands: int) -> list[float]:
+    """Levels of a periodic sound in ideal bands, highest first, in dB of a sine with amplitude 1."""
+    frequency = _frequencies(len(sound), rate)
+    return [
+        10 * float(np.log10(2 * mean_power(sound, rate, ((frequency >= low) & (frequency < high)).astype(np.float64))))
+        for low, high in band_edges(rate, bands)
+    ]
+
+
 @dataclass(frozen=True)
 class Street:
     """One period of street sound with an A-weighted level of 0 dB (of a sine with amplitude 1), and what it is like."""
 
     rate: int
+    seed: int
     samples: NDArray[np.float64]
     statistics: tuple[int, ...]
     """Relative to LAeq, in 0.001 dB: LAeq (0), LCeq, LZeq, LAFmax, LAFmin, LASmax, LCpeak, ten deciles of LAF."""
 
     peak: float
     """The largest magnitude among the samples."""
+
+    def bands(self, bands: int) -> tuple[int, ...]:
+        """Levels in octave (1) or third-octave (3) bands relative to LAeq, highest first, in 0.001 dB."""
+        return _street_bands(self.rate, self.seed, bands)
 
     def window(self, first: int, count: int) -> NDArray[np.float64]:
         """`count` samples from sample number `first` on."""
@@ -116,7 +143,24 @@ def street(rate: int = 48000, seed: int = 0) -> Street:
         envelope = loud * _passing(rate, at, generator.uniform(0.35, 0.6))
         sound = sound + vehicle / np.sqrt(mean_power(vehicle, rate, weight)) * envelope
     sound = sound / np.sqrt(2 * mean_power(sound, rate, weight))
-    return Street(rate, sound, _statistics(sound, rate), float(np.max(np.abs(sound))))
+    return Street(rate, seed, sound, _statistics(sound, rate), float(np.max(np.abs(sound))))
+
+
+@cache
+def _street_bands(rate: int, seed: int, bands: int) -> tuple[int, ...]:
+    return tuple(round(1000 * level) for level in band_levels(street(rate, seed).samples, rate, bands))
+
+
+@cache
+def heard_by(rate: int, seed: int, corners: tuple[tuple[float, float], ...]) -> Street:
+    """That street through a microphone whose response falls at low frequencies: (where it begins to, where it ends)."""
+    whole = street(rate, seed)
+    f2 = _frequencies(len(whole.samples), rate) ** 2
+    shape = np.ones_like(f2)
+    for high, low in corners:
+        shape *= np.sqrt((f2 + low**2) / (f2 + high**2))
+    sound = np.fft.irfft(np.fft.rfft(whole.samples) * shape, len(whole.samples))
+    return Street(rate, seed, sound, whole.statistics, float(np.max(np.abs(sound))))
 
 
 def _statistics(sound: NDArray[np.float64], rate: int) -> tuple[int, ...]:

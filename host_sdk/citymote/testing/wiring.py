@@ -56,6 +56,7 @@ def _part(sensor: Mapping[str, Any], world: World, seed: int, quantised: bool, h
             rate=settings.get("rate", 48000),
             heard=heard,
             seed=seed,
+            bands=settings.get("bands") or "",
         )
     if driver not in CATALOGUE:
         return None

@@ -56,6 +56,12 @@ class Machine(ABC):
             raise Unknown(f"unaligned load at {address:#x}")
         return self.memory.get(address, 0)
 
+    def load16(self, address: int) -> int:
+        """An unsigned half of a word."""
+        if address & 1:
+            raise Unknown(f"unaligned load at {address:#x}")
+        return self.memory.get(address & ~3, 0) >> (8 * (address & 2)) & 0xFFFF
+
     def store(self, address: int, value: int) -> None:
         if address & 3:
             raise Unknown(f"unaligned store at {address:#x}")

@@ -1,10 +1,13 @@
-"""The sound level meter's two inner functions as a chip's machine code, with memory around them, and counters."""
+"""The sound level meter's inner functions as a chip's machine code, with memory around them, and counters."""
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from functools import cache
 from pathlib import Path
+
+from make_bands import Bank
 
 from .core import Machine
 from .mpy import compiled
@@ -13,7 +16,7 @@ from .xtensa import Xtensa
 
 FOLDER = Path(__file__).resolve().parents[3] / "firmware" / "node" / "sound"
 MACHINES: dict[str, type[Machine]] = {"xtensawin": Xtensa, "rv32imc": RiscV}
-_WORDS, _STATE, _AVERAGES = 0x3FFC0000, 0x3FFD0000, 0x3FFD1000
+_WORDS, _STATE, _AVERAGES, _COEFFICIENTS = 0x3FFC0000, 0x3FFD0000, 0x3FFD8000, 0x3FFC8000
 
 
 @cache
@@ -65,3 +68,37 @@ class Meter:
             self.samples += size
             rows.append(self.state + self.averages)
         return rows
+
+
+class Bands:
+    """A bank of band filters as a chip's machine code: `feed` it blocks of 512 words; state as the node's."""
+
+    def __init__(self, architecture: str, bank: Bank) -> None:
+        machine = MACHINES[architecture]
+        self._cascade = machine(code(architecture, bank.name))
+        rows = [number for octave in bank.coefficients() for row in octave for number in row]
+        data = struct.pack(f"<{len(rows)}h", *rows)
+        data += bytes(-len(data) % 4)
+        self._cascade.write(_COEFFICIENTS, struct.unpack(f"<{len(data) // 4}i", data))
+        self._levels = bank.levels
+        self.state = [0] * ((12 + 9 * bank.bands) * bank.levels)
+        self._cascade.write(_STATE, self.state)
+        self.samples = self.instructions = 0
+
+    def feed(self, words: list[int]) -> list[list[int]]:
+        """Whole blocks; returns the state after each."""
+        rows: list[list[int]] = []
+        for k in range(0, len(words), 512):
+            # As `take` copies them.
+            self._cascade.write(_WORDS, [word >> 2 for word in words[k : k + 512]])
+            self.instructions += self._cascade.call(0, 0, _WORDS, 512, _STATE, _COEFFICIENTS, self._levels)
+            self.samples += 512
+            self.state = self._cascade.read(_STATE, len(self.state))
+            rows.append(self.state)
+        return rows
+
+
+def copying(architecture: str, count: int = 240) -> float:
+    """Instructions a sample that it takes to gather `count` words into a block of the bands' own."""
+    machine = MACHINES[architecture](compiled(FOLDER / "third48.py", architecture)[1])
+    return machine.call(0, 0, _WORDS, 0, count, _AVERAGES, 0) / count

@@ -58,6 +58,14 @@ class RiscV(Machine):
             return self._branch(_BRANCH[f3], rs1, rs2, pc + offset, after)
         if opcode == 0x03 and f3 == 2:
             return self._load("lw", rd, rs1, signed(word >> 20, 12), after)
+        if opcode == 0x03 and f3 == 5:
+            x, offset, load16 = self.registers, signed(word >> 20, 12), self.load16
+
+            def half() -> int:
+                x[rd] = load16((x[rs1] + offset) & MASK)
+                return after
+
+            return "lhu", half
         if opcode == 0x23 and f3 == 2:
             return self._store("sw", rs2, rs1, signed(f7 << 5 | rd, 12), after)
         if opcode == 0x13:

@@ -157,6 +157,14 @@ class Xtensa(Machine):
         raise Unknown(f"shift {op2} at {pc:#x}")
 
     def _immediate(self, pc: int, r: int, s: int, t: int, b2: int) -> tuple[str, Step]:
+        if r == 1:
+            a, load16 = self.registers, self.load16
+
+            def half() -> int:
+                a[t] = load16((a[s] + b2 * 2) & MASK)
+                return pc + 3
+
+            return "l16ui", half
         if r == 2:
             return self._load("l32i", t, s, b2 * 4, pc + 3)
         if r == 6:

@@ -94,14 +94,20 @@ class Microphone(Emulator):
         """The `count` words that end at `now`, as the chip shifts them out: 32 bits each, little endian."""
         return bytes(4 * count)
 
+    def frames(self, now: int, count: int) -> bytes:
+        """The same with both halves of each I2S frame, left and right; this chip's words are in the left one."""
+        words = self.samples(now, count)
+        return b"".join(words[k : k + 4] + b"\0\0\0\0" for k in range(0, len(words), 4))
+
     def schedule(self, now: int) -> tuple[bool, int]:
         """Whether sound is to be listened to now (or nothing is rendered), and until when that stays so."""
         return True, now + 3_600_000
 
     def between(self, now: int, start: int, end: int) -> tuple[int, ...] | None:
-        """The levels of a time that is not rendered, which enter behind the microphone: 17 integers in 0.001 dB.
+        """The levels of a time that is not rendered, which enter behind the microphone: integers in 0.001 dB.
 
-        LAeq LCeq LZeq LAFmax LAFmin LASmax LCpeak, then ten deciles of LAF, loudest first; None: no microphone.
+        LAeq LCeq LZeq LAFmax LAFmin LASmax LCpeak, then ten deciles of LAF, loudest first, then the bands that the
+        meter was asked for, highest first; None: no microphone.
         """
         return None
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from citymote.testing.emul.base import Microphone, Source
-from citymote.testing.street import Street, a_weighting, street
+from citymote.testing.street import Street, a_weighting, heard_by, street
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,13 +41,15 @@ class Chip:
     bits: int
     shift: int = 0
     """Bits by which a sample sits lower than left-justified."""
+    corners: tuple[tuple[float, float], ...] = ()
+    """Where its response falls at low frequencies, and where that ends, Hz; estimated, see node/sound/equaliser.py."""
 
 
 CHIPS = {
-    "inmp441": Chip(-26.0, 120.0, 33.0, 24),
-    "ics43434": Chip(-26.0, 120.0, 29.0, 24),
-    "sph0645": Chip(-26.0, 120.0, 29.0, 18),
-    "im69d130": Chip(-36.0, 130.0, 25.0, 20),
+    "inmp441": Chip(-26.0, 120.0, 33.0, 24, corners=((50.1, 18.4), (50.1, 18.4))),
+    "ics43434": Chip(-26.0, 120.0, 29.0, 24, corners=((41.8, 10.8), (41.8, 7.8))),
+    "sph0645": Chip(-26.0, 120.0, 29.0, 18, corners=((49.3, 23.5), (35.5, 23.5))),
+    "im69d130": Chip(-36.0, 130.0, 25.0, 20, corners=((21.2, 8.9), (21.2, 8.9))),
 }
 
 
@@ -57,15 +59,18 @@ def _white(rate: int) -> float:
     return float(np.mean(a_weighting(np.linspace(0, rate / 2, 4096))))
 
 
-FAULTS = ("", "silent", "frozen", "stuck", "dc")
+FAULTS = ("", "silent", "swapped", "frozen", "stuck", "dc")
 
 
 class I2SMicrophone(Microphone):
     """A microphone in a street whose LAeq is `laeq`, in dB.
 
     heard: "always", "never", or "minute": of every hour of uptime one minute (and the second before it) is rendered as
-    sound, and `between` tells the levels of all the rest. fault: "silent" (the other channel is selected, or the data
-    line is open), "frozen", "stuck" (one bit of the sample is always 1), "dc" (a quarter of full scale on top).
+    sound, and `between` tells the levels of all the rest, with those in `bands` ("octave", "third") if there are to be
+    any. `error`: by how many dB it is more sensitive than its data sheet says. `response`: it hears low frequencies as
+    badly as its kind does, else it is flat. `calibrator`: while not None, a tone of 1 kHz and so many dB takes the
+    street's place. fault: "silent" (the data line is open), "swapped" (it speaks in the other channel), "frozen",
+    "stuck" (one bit of the sample is always 1), "dc" (a quarter of full scale on top).
     """
 
     def __init__(
@@ -77,6 +82,9 @@ class I2SMicrophone(Microphone):
         minute: int = 20,
         self_noise: bool = False,
         seed: int = 0,
+        error: float = 0.0,
+        response: bool = False,
+        bands: str = "",
     ) -> None:
         if chip not in CHIPS:
             raise ValueError(f"no microphone {chip!r}; there are {', '.join(CHIPS)}")
@@ -90,6 +98,11 @@ class I2SMicrophone(Microphone):
         self.heard = heard
         self.minute = minute
         self.fault = ""
+        self.calibrator: float | None = None
+        self.tone = 1000.0
+        self.error = error
+        self._response = response
+        self._bands = {"": 0, "octave": 1, "third": 3}[bands]
         # A handful of streets serves any number of nodes, each at another moment of its ten seconds.
         self._street = seed % STREETS
         self._offset = seed * 7919
@@ -102,6 +115,8 @@ class I2SMicrophone(Microphone):
 
     @property
     def sound(self) -> Street:
+        if self._response:
+            return heard_by(self.rate, self._street, self.chip.corners)
         return street(self.rate, self._street)
 
     def power_up(self, now: int = 0) -> None:
@@ -109,16 +124,31 @@ class I2SMicrophone(Microphone):
 
     def samples(self, now: int, count: int) -> bytes:
         """The words that end at `now`. The level is the one that begins after them: see `between`."""
-        wanted = self.laeq(now + 1)
-        if wanted is None or self.fault == "silent":
+        if self.fault in ("silent", "swapped"):
+            return bytes(4 * count)
+        return self._words(now, count)
+
+    def frames(self, now: int, count: int) -> bytes:
+        """Both halves of the frames that end at `now`."""
+        both = np.zeros((count, 2), dtype="<i4")
+        if self.fault != "silent":
+            both[:, 1 if self.fault == "swapped" else 0] = np.frombuffer(self._words(now, count), dtype="<i4")
+        return both.tobytes()
+
+    def _words(self, now: int, count: int) -> bytes:
+        wanted = self.laeq(now + 1) if self.calibrator is None else self.calibrator
+        if wanted is None:
             return bytes(4 * count)
         first = now * self.rate // 1000 - count + self._offset
         # 94 dB SPL is `sensitivity` below the full-scale sine, which is an amplitude of 1 here.
-        gain = 10 ** ((wanted - 94 + self.chip.sensitivity) / 20)
+        gain = 10 ** ((wanted - 94 + self.chip.sensitivity + self.error) / 20)
+        if self.calibrator is not None:
+            value = gain * np.sin(2 * np.pi * self.tone / self.rate * (np.arange(count) + first % (100 * self.rate)))
+        else:
+            value = self.sound.window(first, count) * gain
         if self._noise is None and not self.fault and gain * self.sound.peak < self._clip:
             # The usual case, in as few steps as possible: a node asks fifty times a second.
-            return self._shifted(np.rint(self.sound.window(first, count) * (gain * self._full)).astype(np.int32))
-        value = self.sound.window(first, count) * gain
+            return self._shifted(np.rint(value * self._full).astype(np.int32))
         if self._noise is not None:
             level = 10 ** ((self.chip.noise - 94 + self.chip.sensitivity) / 20)
             rms = level / np.sqrt(2 * _white(self.rate))
@@ -164,5 +194,9 @@ class I2SMicrophone(Microphone):
             mean = 10 * float(np.log10(np.mean(10 ** (np.array(there) / 10))))
         relative = self.sound.statistics
         high, low = round(1000 * (max(there) - mean)), round(1000 * (min(there) - mean))
+        mean += self.error
         extra = (0, 0, 0, high, low, high, high, *(0,) * 10)
-        return tuple(round(1000 * mean) + r + x for r, x in zip(relative, extra, strict=True))
+        levels = [round(1000 * mean) + r + x for r, x in zip(relative, extra, strict=True)]
+        if self._bands:
+            levels += [round(1000 * mean) + r for r in self.sound.bands(self._bands)]
+        return tuple(levels)
