@@ -33,7 +33,20 @@ STUB_PACKAGES = ("micropython-esp32-stubs>=1.26,<1.30",)
 BARE_PEERS = (
     *(
         f"adafruit-circuitpython-{name}"
-        for name in ("bh1750", "bme280", "busdevice", "ina219", "lis3dh", "ltr390", "register", "sht31d", "veml7700")
+        for name in (
+            "ads1x15",
+            "bh1750",
+            "bme280",
+            "bme680",
+            "busdevice",
+            "ina219",
+            "lis3dh",
+            "ltr390",
+            "register",
+            "sgp40",
+            "sht31d",
+            "veml7700",
+        )
     ),
     "sensirion-driver-adapters==2.3.1",
     "sensirion-driver-support-types==1.2.1",
@@ -42,11 +55,14 @@ BARE_PEERS = (
     "sensirion-i2c-scd4x==1.1.0",
     "sensirion-i2c-sen5x==0.1.1",
     "sensirion-i2c-sen66==1.3.1",
+    "sensirion-i2c-sgp4x==0.1.0",
     "sensirion-i2c-sht4x==1.1.0",
     "sensirion-i2c-sps30==1.0.0",
     "sensirion-shdlc-driver==0.1.5",
     "sensirion-shdlc-sensorbridge==0.2.0",
 )
+# A C program with a Python face: where there is no compiler, it alone is missing.
+COMPILED_PEERS = ("sensirion-gas-index-algorithm==3.2.2",)
 # Peers whose pins conflict with ours: each in a folder of its own, build/peers/<name>, put on PYTHONPATH by its test.
 APART = {"zcbor": ("zcbor==0.9.1", "cbor2<6")}
 
@@ -159,6 +175,7 @@ def install_peers() -> None:
     steps = [
         lambda: run([*pip, "-e", ".[peers]"], "installing peers to compare with"),
         lambda: run([*pip, "--no-deps", *BARE_PEERS], "installing chip makers' drivers"),
+        lambda: run([*pip, "--no-deps", *COMPILED_PEERS], "compiling Sensirion's gas index"),
     ]
     for name, packages in APART.items():
         (BUILD / "peers").mkdir(parents=True, exist_ok=True)

@@ -94,6 +94,9 @@ _REPLAYED = {
 }
 
 CASES = (
+    Case("sgp40", {"voc_signal": (0, 65535)}, "crc"),
+    Case("sgp40", {"voc_signal": (0, 65535)}, "crc", {"low_power": True}, ident="sgp40-low_power"),
+    Case("sgp41", {"voc_signal": (0, 65535), "nox_signal": (0, 65535)}, "crc"),
     Case("bme280", {"temperature": (-400, 850), "humidity": (0, 1000), "pressure": (3000, 11000)}, "none"),
     Case(
         "bme280",

@@ -21,7 +21,7 @@ from citymote import registry
 from citymote.testing.emul.catalogue import CATALOGUE
 
 FOLDER = Path(__file__).resolve().parents[2] / "firmware/node/drivers"
-HELPERS = {"__init__", "bosch", "fault", "fixed", "sensirion"}
+HELPERS = {"__init__", "bosch", "fault", "fixed", "gas_index", "sensirion", "sgp4x"}
 FILES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in HELPERS)
 
 by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

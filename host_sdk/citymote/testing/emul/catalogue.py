@@ -28,6 +28,7 @@ from .scd4x import SCD4x
 from .scd30 import SCD30
 from .sds011 import SDS011
 from .sen5x import SEN66, SEN5x
+from .sgp4x import SGP40, SGP41
 from .sht3x import SHT3x
 from .sht4x import SHT4x
 from .sps30 import SPS30
@@ -54,6 +55,10 @@ def _zero(now: int) -> float | None:
 
 def _sea_level(now: int) -> float | None:
     return 1013.25
+
+
+def _clean(now: int) -> float | None:
+    return 30000.0
 
 
 def _part_of(source: Source, share: float) -> Source:
@@ -107,6 +112,13 @@ _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry("sgp40", "i2c", ("voc_signal",), lambda sources, settings: SGP40(sources.get("voc_signal", _clean))),
+    Entry(
+        "sgp41",
+        "i2c",
+        ("voc_signal", "nox_signal"),
+        lambda sources, settings: SGP41(sources.get("voc_signal", _clean), sources.get("nox_signal", _clean)),
+    ),
     Entry(
         "bme280",
         "i2c",
