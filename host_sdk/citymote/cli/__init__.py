@@ -18,6 +18,7 @@ VERBS = (
     "demo",
     "boards",
     "flash",
+    "label",
     "scan",
     "provision",
     "node",
