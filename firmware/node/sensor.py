@@ -59,7 +59,7 @@ class Sensor:
         return [column for _, _, column in self.gather]
 
     async def _steps(self, step):
-        for _ in range(_STEPS):
+        for _ in range(getattr(self.driver, "STEPS", _STEPS)):
             wait = step()
             if not wait:
                 return

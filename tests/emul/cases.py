@@ -35,8 +35,10 @@ class Case:
     """Quantities that are summed up over an interval, and the source of their rate an hour."""
     nested: bool = False
     """Quantities are size classes: each at most the next."""
+    near: int = 0
+    """How far a value may come back from what went in: the chip's digits are no multiple of the registry's."""
     same: int = 0
-    """The last so many quantities are other statistics of the first so many, and have their values here."""
+    """So many quantities in a row are other statistics of as many before them, and have their values here."""
 
     def grid(self, name: str) -> int:
         """The chip's own resolution of a quantity, in the registry's integers."""
@@ -51,6 +53,15 @@ class Case:
 
     def cls(self) -> Any:
         return self.module().DRIVER
+
+    def same_as(self, readings: list[Any], expected: list[Any]) -> bool:
+        """Whether readings are what went in."""
+        if not self.near:
+            return readings == expected
+        return all(
+            (q, c) == (other, code) and value is not None and abs(value - wanted) <= self.near
+            for (q, value, c), (other, wanted, code) in zip(readings, expected, strict=True)
+        )
 
     def part(self, values: Mapping[str, int | None]) -> Part:
         """The chip, measuring constant values given as registry integers."""
@@ -137,6 +148,15 @@ CASES = (
     ),
     Case("lis3dh", _ACCELERATION, "none", same=3),
     Case("lis3dh", _ACCELERATION, "none", {"data_rate": 10, "address": 0x19}, ident="lis3dh-10Hz", same=3),
+    Case(
+        "lis3dh",
+        _ACCELERATION | {f"vibration_{axis}{most}": (0, 0) for most in ("", "_max") for axis in "xyz"},
+        "none",
+        {"velocity": True, "data_rate": 200, "duration": 1000},
+        ident="lis3dh-velocity",
+        near=2,
+        same=3,
+    ),
     Case("scd4x", {"co2": (1, 40000), "temperature": (-100, 600), "humidity": (0, 1000)}, "crc"),
     Case(
         "scd4x",

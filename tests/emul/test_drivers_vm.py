@@ -127,7 +127,7 @@ def test_the_same_readings_and_no_allocation_but_the_result(
     lines.write_text("".join(line + "\n" for line in tape))
     script = tmp_path / "player.py"
     script.write_text(PLAYER)
-    ended = run_vm(script, case.driver, str(lines), json.dumps(dict(case.settings)), str(CYCLES)).checked()
+    ended = run_vm(script, case.driver, str(lines), json.dumps(dict(case.settings)), str(CYCLES), heap="400k").checked()
     cycles = json.loads(ended.stdout)
     assert [cycle[2] for cycle in cycles] == readings
     wide = 2 if ended.machine.bits == 64 else 1

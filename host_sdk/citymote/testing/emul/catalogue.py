@@ -8,6 +8,7 @@ over an interval (rain, visitors) has a rate an hour for its source.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,6 +109,24 @@ def _sen66(sources: Sources, settings: Settings) -> Part:
     return SEN66(*_dust_of_four(sources), *rest)
 
 
+_HUM = 16  # Hz, of what shakes a pole here
+
+
+def _shaken(sources: Sources, axis: str) -> Source:
+    """Acceleration along an axis: gravity's part, and a hum whose velocity has the wanted RMS in mm/s."""
+    rest = sources.get(f"acceleration_{axis}") or sources.get(f"acceleration_{axis}_max", _zero)
+    speed = sources.get(f"vibration_{axis}", _zero)
+
+    def shaken(now: int) -> float | None:
+        still, moved = rest(now), speed(now)
+        if still is None or moved is None:
+            return None
+        swing = moved * math.sqrt(2) / 1000 * 2 * math.pi * _HUM
+        return still + swing * math.cos(2 * math.pi * _HUM * now / 1000) if moved else still
+
+    return shaken
+
+
 _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
@@ -162,11 +181,10 @@ _ENTRIES = (
     Entry(
         "lis3dh",
         "i2c",
-        tuple(f"acceleration_{axis}{most}" for most in ("", "_max") for axis in "xyz"),
-        lambda sources, settings: LIS3DH(
-            *(sources.get(f"acceleration_{axis}") or sources.get(f"acceleration_{axis}_max", _zero) for axis in "xyz"),
-            **_only(settings, "address"),
+        tuple(
+            f"{what}_{axis}{most}" for what in ("acceleration", "vibration") for most in ("", "_max") for axis in "xyz"
         ),
+        lambda sources, settings: LIS3DH(*(_shaken(sources, axis) for axis in "xyz"), **_only(settings, "address")),
     ),
     Entry(
         "ltr390",

@@ -1,7 +1,7 @@
 """STMicroelectronics LIS3DH: three axes of acceleration on I2C (datasheet DocID17530 revision 2).
 
-Powered down after power-up. In FIFO mode it collects 32 samples and stops; bypass empties it. Bit 7 of a register's
-address makes it count on, and in the FIFO from OUT_Z_H back to OUT_X_L.
+Powered down after power-up. In FIFO mode it collects 32 samples and stops, in stream mode the oldest gives way; bypass
+empties it. Bit 7 of a register's address makes it count on, and in the FIFO from OUT_Z_H back to OUT_X_L.
 """
 
 from __future__ import annotations
@@ -36,10 +36,14 @@ class LIS3DH(RegisterChip):
         return _RATES.get(self._registers[0x20] >> 4, 0)
 
     def _filled(self, now: int) -> int:
-        """Samples waiting in the FIFO."""
+        """Samples waiting in the FIFO. In stream mode those that nobody took in time are gone."""
         if self._fifo_since is None or not self._rate():
             return 0
-        return min((now - self._fifo_since) * self._rate() // 1000, 32) - self._taken
+        come = (now - self._fifo_since) * self._rate() // 1000
+        if self._registers[0x2E] & 0xC0 == 0x40:
+            return min(come, 32) - self._taken
+        self._taken = max(self._taken, come - 32)
+        return come - self._taken
 
     def _fifo(self) -> bool:
         return bool(self._registers[0x24] & 0x40) and self._registers[0x2E] & 0xC0 != 0
@@ -76,8 +80,10 @@ class LIS3DH(RegisterChip):
         axis = (register - 0x28) // 2
         metres = self.sources[axis](instant) if self._rate() else 0.0
         milli_g = (metres or 0.0) / _STANDARD_GRAVITY * 1000
-        digits = round(milli_g / _DIGITS[self._registers[0x23] >> 4 & 3])
-        word = (min(max(digits, -2048), 2047) & 0xFFF) << 4
+        unused = 4 if self._registers[0x23] & 0x08 else 6  # 12 bits in high resolution, 10 in normal mode
+        digits = round(milli_g / (_DIGITS[self._registers[0x23] >> 4 & 3] << unused - 4))
+        most = 0x8000 >> unused
+        word = min(max(digits, -most), most - 1) << unused & 0xFFFF
         if register == 0x2D and self._fifo():
             self._taken += 1
         return word >> 8 if register & 1 else word
