@@ -1,6 +1,6 @@
 """Frames as columns: a pyarrow Table, for pandas, Polars, DuckDB and Parquet.
 
-Messages are opened and gathered into chunks; `scan` decodes the ordinary batch frames of a chunk all at once with
+Messages are opened and gathered into chunks; `scan_frames` decodes the ordinary batch frames of a chunk at once with
 numpy, under the same rules as the protocol's decoder, and leaves every frame it is not sure about to that decoder,
 which accepts it or names what is wrong. So both ways give the same table and the same errors, and only their speed
 differs. Needs the extra `arrow` (pyarrow and numpy).
@@ -19,7 +19,7 @@ from citymote.decode import Decoder, Frame, Keys, OnError, decode_open, open_sea
 from citymote.errors import FrameProblem, need
 from citymote.reading import EPOCH_2000, TIME_QUALITIES
 from citymote.registry import quantity
-from citymote.scan import Heads, Piece, scan
+from citymote.scan_frames import Heads, Piece, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

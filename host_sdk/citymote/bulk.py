@@ -1,8 +1,8 @@
 """Readings of many messages at once, where numpy is at hand: the lockstep scanner in front, Python objects behind it.
 
 What comes out is what the protocol's decoder would give, in the same order and with the same problems in the same
-places; only the batch frames that `scan` is sure about take the short way. A day's file decodes several times as fast
-like this.
+places; only the batch frames that `scan_frames` is sure about take the short way. A day's file decodes several times
+as fast like this.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from citymote.capture import Damage, Item
 from citymote.decode import column_words, open_seal, quality_name, readings_of
 from citymote.errors import FrameProblem
 from citymote.reading import Reading, moment, time_quality_name
-from citymote.scan import Heads, Piece, scan
+from citymote.scan_frames import Heads, Piece, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""CBOR heads and integers of many frames in lockstep: the ground under `scan`.
+"""CBOR heads and integers of many frames in lockstep: the ground under `scan_frames`.
 
 A lane is one frame: a position in a common buffer, and whether all is well so far. Every read moves each lane over
 one item; what is not of the strict profile (SPEC 2: shortest heads, definite lengths, no floats, no 64-bit numbers

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.host.making import NODE, batch, columns_of, event, status
 
-from citymote import scan as scanner
+from citymote import scan_frames as scanner
 from citymote import wire
 from citymote.decode import row_times
-from citymote.scan import scan
+from citymote.scan_frames import scan
 from citymote_protocol.quantities import ABSENT
 
 if TYPE_CHECKING:
