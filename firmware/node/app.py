@@ -54,7 +54,8 @@ async def _identity(log, settings, stages):
     load_modules(stages.IDENTITY)
     from .enrol import enrol
 
-    return await enrol(hal, log, CONFIG, settings["collector_key"], settings["unsealed"])
+    bare = settings["unsealed"] or bool(settings["lorawan"])  # LoRaWAN authenticates this one node by itself
+    return await enrol(hal, log, CONFIG, settings["collector_key"], bare)
 
 
 async def _node(log, settings, stages, name, boots, seal):
@@ -69,10 +70,15 @@ async def _node(log, settings, stages, name, boots, seal):
     load_modules(stages.STORE)
     startup.open_store(node)
     forget(stages.STORE_GONE, log)
-    load_modules(stages.LINK)
-    from .links.mqtt import Client
+    if settings["lorawan"]:
+        from .links.lorawan import BAUDRATE, Modem
 
-    startup.open_link(node, Client, seal)
+        startup.open_narrow(node, Modem(hal.uart(hal.board()["lorawan"], BAUDRATE), hal.uptime_ms), seal)
+    else:
+        load_modules(stages.LINK)
+        from .links.mqtt import Client
+
+        startup.open_link(node, Client, seal)
     load_modules(stages.ABOUT)
     startup.describe(node)
     return node

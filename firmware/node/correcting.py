@@ -35,7 +35,7 @@ class Corrector:
             quantity = quantities.by_name(name)
             if quantity is not None:
                 # a decimal number of the board description, once; everything after it is integers
-                self._site[quantity] = round(site[name] * 10 ** quantities.decimals(quantity))
+                self._site[quantity] = round(site[name] * 10 ** (quantities.decimals(quantity) or 0))
         self.columns = []
         self.facts = []
         self._sources = []

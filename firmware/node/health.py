@@ -10,6 +10,7 @@ from citymote_protocol.event import encode_status
 
 CAUSES = ("power", "reset", "watchdog", "sleep")  # the registry's reset_cause counts from 1; 0 is anything else
 _QUEUE = 8  # frames waiting beyond which a status would only lengthen the queue
+_CUT = 1800  # s that a status waits for the open batch to become a frame
 _NEVER = 1000000000  # s; the age of a sensor that has not given a reading since boot
 _SENSOR_AGE = 109
 _SENSOR_ERRORS = 110
@@ -32,6 +33,7 @@ class Health:
         for quantity in (_SENSOR_AGE, _SENSOR_ERRORS):
             columns += [(quantity, sensor.index) for sensor in node.sensors[:24]]  # a frame takes 64 columns
         self.columns = tuple(sorted(columns))
+        self.piece = len(columns)  # columns a frame
 
     def values(self):
         """The integers of a status frame, in the order of its columns."""
@@ -74,15 +76,19 @@ class Health:
         values = self.values()
         time, state = node.moment()
 
-        def make(epoch, seq):
-            return encode_status(node.name, epoch, seq, time, state, self.columns, values)
+        for at in range(0, len(values), self.piece):
+            columns = self.columns[at : at + self.piece]
+            numbers = values[at : at + self.piece]
 
-        node.store.put(make)
+            def make(epoch, seq, columns=columns, numbers=numbers):
+                return encode_status(node.store.node, epoch, seq, time, state, columns, numbers)
+
+            node.store.put(make)
         self._due = self._hal.uptime_ms() // 1000 + self._interval
 
     def tick(self):
-        """After a row: report if it is time to, the queue is short and no batch is open."""
-        if not self._interval or self._due is None or self._node.store.open_rows or self._node.store.pending > _QUEUE:
+        """After a row: report if it is time to, the queue is short and no batch is open; one that stays open is cut."""
+        if not self._interval or self._due is None or self._node.store.pending > _QUEUE:
             return
-        if self._hal.uptime_ms() // 1000 >= self._due:
+        if self._hal.uptime_ms() // 1000 >= self._due + (_CUT if self._node.store.open_rows else 0):
             self.report()

@@ -57,7 +57,7 @@ class Node:
     async def _tell_time(self):
         # Ask until somebody knows, then now and then.
         wait = _ASK_AGAIN
-        while self.settings["time_source"] == "network":
+        while self.settings["time_source"] == "network" and not self.settings["lorawan"]:  # that brings its own time
             try:
                 seconds = await self.hal.network_time()
                 error = self.clock.set(seconds * 1000, NETWORK)
@@ -89,7 +89,7 @@ class Node:
         for sensor in self.sensors:
             if hasattr(sensor.driver, "run"):
                 keep(sensor.name, sensor.driver.run)
-        if self.settings["time_source"] == "network" and not self.clock.known:
+        if self.settings["time_source"] == "network" and not (self.clock.known or self.settings["lorawan"]):
             try:
                 await asyncio.wait_for_ms(self.asked.wait(), _FIRST_TIME)
             except asyncio.TimeoutError:
@@ -134,7 +134,8 @@ class Node:
         # Only the run of a virtual node ends: what is left goes out, within bounds.
         self.store.flush()
         end = self.hal.uptime_ms() + self.settings["drain"] * 1000
-        while self.store.pending and self.settings["broker_host"] and self.hal.uptime_ms() < end:
+        there = self.settings["broker_host"] or self.settings["lorawan"]
+        while self.store.pending and there and self.hal.uptime_ms() < end:
             await asyncio.sleep_ms(1000)
 
     def report(self):

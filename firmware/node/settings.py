@@ -92,8 +92,10 @@ class Settings:
         from .settings_table import TABLE
 
         found = [self[row[0]] for row in TABLE if row[5] and type(self[row[0]]) is str and self[row[0]]]
-        network = self["network"] or {}
-        return found + [network[key] for key in sorted(network) if key != "ssid" and type(network[key]) is str]
+        for name in ("network", "lorawan"):
+            table = self[name] or {}
+            found += [table[key] for key in sorted(table) if key != "ssid" and type(table[key]) is str]
+        return found
 
     def public(self):
         """(key, value) of every setting in the order of the table, a secret only as whether it is set."""

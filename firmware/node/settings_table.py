@@ -42,6 +42,7 @@ TABLE = (
     ("status_interval", _INT, 3600, 0, 604800, False),  # seconds between status frames; 0: none
     ("log_level", _INT, 2, 0, 3, False),
     ("network", None, None, 0, 0, True),  # how the uplink is joined: for the HAL alone
+    ("lorawan", None, None, 0, 0, True),  # set: frames go through a LoRaWAN modem, see `lorawan_settings`
     ("until", _INT, 0, 0, 0xFFFFFFFF, False),  # virtual node: the last instant to sample; 0: for ever
     ("drain", _INT, 900, 0, 604800, False),  # virtual node: seconds that the end of a run waits for acknowledgements
 )
@@ -76,6 +77,12 @@ def check(key, value):
     elif kind is None:
         if value is not None and type(value) is not dict:
             raise SettingsError("%s: an object" % key)
+        if value and key == "lorawan":
+            from .lorawan_settings import check as wrong
+
+            said = wrong(value)
+            if said:
+                raise SettingsError(said)
     else:
         if type(value) is not str:
             raise SettingsError("%s: a text" % key)

@@ -49,7 +49,7 @@ def open_store(node):
     node.store = store = Store(
         STORE,
         store_epoch(STORE, CONFIG + "/epoch"),
-        node.name,
+        None if s["lorawan"] else node.name,  # a network that knows whose uplink it is needs no name in each frame
         node.sampler.columns,
         batch,
         s["batch_backlog"],
@@ -60,6 +60,14 @@ def open_store(node):
     )
     store.date(node.clock.shift, node.clock.state)
     node.log(INFO, "store: epoch %d, %d frames waiting" % (store.epoch, store.pending))
+
+
+def open_narrow(node, modem, seal):
+    """The way to the collector through a modem of a narrow link."""
+    from .narrow import Narrow
+
+    s = node.settings["lorawan"]
+    node.telemetry = Narrow(node.store, node.sampler.columns, modem, s, node.hal, node.log, node.clock, seal)
 
 
 def open_link(node, link, seal):
@@ -76,8 +84,10 @@ def describe(node):
 
     s = node.settings
     node.health = Health(node, node.hal, s["status_interval"])
+    if s["lorawan"]:
+        node.telemetry.slim(node.health)
     if s["status_interval"]:
         frame = make_descriptor(node, fitted(node))
-        if frame:
+        if frame and not s["lorawan"]:  # longer than any uplink
             node.store.put(frame)
         node.health.report()

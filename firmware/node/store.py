@@ -53,6 +53,7 @@ class Store:
         self.interval = interval
         self.packed = packed
         self.changed = None  # called when a frame has been committed
+        self.fits = None  # on a narrow link: may this row still join the open batch?
         self.frames = 0  # committed since boot, and rows and readings in them
         self.rows = 0
         self.readings = 0
@@ -113,6 +114,8 @@ class Store:
         """Keep a row: integers or None, one a column. `time` is s2000 where the clock is known, else uptime."""
         batch = self._open
         if batch.count and (clock != batch.clock or time != batch.time + batch.count * batch.interval):
+            self.flush()
+        elif batch.count and self.fits and not self.fits(batch, values, quality):
             self.flush()
         if not batch.count:
             if clock not in _KNOWN and not self._dates.known(self.boot):

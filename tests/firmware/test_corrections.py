@@ -69,7 +69,7 @@ def test_raw_and_corrected_are_both_sent_and_agree_with_the_shared_formula(tmp_p
     assert len(made) == len(raw) == ROWS
     for row in made:
         integers = [round((raw[row].value or 0) * 10), round((damp[row].value or 0) * 10)]
-        expected = correct(PM2_5_EPA, integers)
+        expected: int = correct(PM2_5_EPA, integers) or 0  # pyright: ignore[reportUnknownVariableType]
         assert made[row].value == expected / 10, f"row {row}: {integers}"
     assert by_row(messages, "pm2_5_humidity")[1].value == 4.5, "5.0 divided by 1.104 at 30 %RH"
 
