@@ -137,6 +137,16 @@ CASES = (
         ident="ina219-battery",
         steps={"battery_voltage": 4},
     ),
+    Case("adc_supply", {"supply_voltage": (500, 4890)}, "none", near=2, unplugged_says=(8,)),
+    Case(
+        "adc_supply",
+        {"battery_voltage": (2500, 14600)},
+        "none",
+        {"battery": True, "upper": 390000, "lower": 100000, "highest": 3100, "lowest": 2000},
+        ident="adc_supply-battery",
+        near=4,
+        unplugged_says=(8,),
+    ),
     Case("sht3x", {"temperature": (-400, 1250), "humidity": (0, 1000)}, "crc"),
     Case("ltr390", {"uv_index": (0, 200)}, "none"),
     Case(

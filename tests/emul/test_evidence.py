@@ -16,6 +16,7 @@ import pytest
 from tests.emul.wires import World
 
 from citymote.testing.emul import gnss, replay, s8, sds011, sensirion, sps30_uart
+from citymote.testing.emul.adc_supply import Divider
 from citymote.testing.emul.anemometer import Anemometer
 from citymote.testing.emul.base import I2CChip, PulseInput, Source, UARTChip
 from citymote.testing.emul.bh1750 import BH1750
@@ -403,6 +404,20 @@ def test_ina219_example_of_the_datasheet() -> None:
     assert int.from_bytes(chip.read(10, 2), "big") == 5990
     readings = World(driver("ina219"), chip, {"shunt_resistance": 2}).reading()
     assert readings == [(98, 11980, 0), (99, 10000, 0)]
+
+
+def test_a_battery_through_the_heltec_boards_divider() -> None:
+    """Heltec WiFi LoRa 32 V4, schematic, R27 and R28: 390 and 100 kilohm, a factor of 4.9; a battery of 3.0 to 4.2 V is
+    615 (612) to 857 mV at the pin (MeshCore, pull request 2689).
+    """
+    settings = {"battery": True, "upper": 390000, "lower": 100000}
+    chip = Divider(always(4.2), upper=390_000, lower=100_000)
+    assert chip.microvolts(0) == 857_000
+    assert World(driver("adc_supply"), chip, settings).reading() == [(96, round(857 * 4.9), 0)]
+    flat = World(driver("adc_supply"), Divider(always(16.0), upper=390_000, lower=100_000), settings)
+    assert flat.reading() == [(96, None, 16)], "saturated"
+    trimmed = World(driver("adc_supply"), chip, settings | {"gain": 1010})
+    assert trimmed.reading() == [(96, round(857 * 4.949), 0)]
 
 
 def test_the_rain_gauge_as_in_its_data_sheet() -> None:

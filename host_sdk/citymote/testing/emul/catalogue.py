@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .adc_supply import Divider
 from .anemometer import Anemometer
 from .base import Part, Source
 from .bh1750 import BH1750
@@ -175,6 +176,15 @@ _ENTRIES = (
             sources.get("battery_voltage") or sources.get("supply_voltage", _zero),
             sources.get("supply_current", _zero),
             **_only(settings, "address", "shunt_resistance"),
+        ),
+    ),
+    Entry(
+        "adc_supply",
+        "adc",
+        ("supply_voltage", "battery_voltage"),
+        lambda sources, settings: Divider(
+            sources.get("battery_voltage") or sources.get("supply_voltage", _zero),
+            **_only(settings, "upper", "lower", "highest"),
         ),
     ),
     Entry("s8", "uart", ("co2",), lambda sources, settings: S8(sources.get("co2", _zero))),
