@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from citymote.decode import Decoder, Frame, Keys, OnError
     from citymote.descriptor import Descriptor
     from citymote.errors import BrokerError, CitymoteError, FrameProblem
+    from citymote.nearby import Sighting, scan
     from citymote.reading import Reading
     from citymote.registry import Quantity, quantity
     from citymote.storage.base import Store, open_store
@@ -38,12 +39,14 @@ __all__ = [
     "FrameProblem",
     "Quantity",
     "Reading",
+    "Sighting",
     "Store",
     "__version__",
     "descriptors",
     "open_store",
     "quantity",
     "readings",
+    "scan",
     "to_arrow",
 ]
 
@@ -58,9 +61,11 @@ _HOMES = {
     "FrameProblem": "errors",
     "Quantity": "registry",
     "Reading": "reading",
+    "Sighting": "nearby",
     "Store": "storage.base",
     "open_store": "storage.base",
     "quantity": "registry",
+    "scan": "nearby",
 }
 
 
