@@ -77,14 +77,14 @@ class Listener:
         self._run = run_vm
         self._application = application
 
-    def _execute(self, mode: str, signals: Sequence[Words], rate: int, arch: int, out: str) -> str:
+    def _execute(self, mode: str, signals: Sequence[Words], rate: int, arch: int, out: str, bands: int = 0) -> str:
         with tempfile.NamedTemporaryFile(suffix=".words") as f:
             for signal in signals:
                 f.write(struct.pack("<I", len(signal)))
                 f.write(np.ascontiguousarray(signal, dtype="<i4").tobytes())
             f.flush()
             result = self._run(
-                TOP / "tests" / "support" / "on_node" / "listen.py", mode, f.name, str(rate), out,
+                TOP / "tests" / "support" / "on_node" / "listen.py", mode, f.name, str(rate), out, str(bands),
                 path=[self._application, ".frozen"], heap="200k", arch=arch, timeout=300,
             )  # fmt: skip
         return str(result.checked().stdout)
@@ -96,6 +96,21 @@ class Listener:
         heard = [Heard(**json.loads(line)) for line in lines]
         assert len(heard) == len(signals), f"{len(signals)} signals, {len(heard)} answers"
         return heard
+
+    def bands(
+        self, signals: Sequence[Words], bands: int, rate: int = 48000, arch: int = 32
+    ) -> list[list[float | None]]:
+        """Each signal's levels in octave (1) or third-octave (3) bands, from the highest down."""
+        lines = self._execute(str(bands), signals, rate, arch, "-").splitlines()
+        assert len(lines) == len(signals), f"{len(signals)} signals, {len(lines)} answers"
+        return [json.loads(line) for line in lines]
+
+    def band_states(self, signal: Words, bands: int, rate: int = 48000, arch: int = 32) -> NDArray[np.int32]:
+        """The state of the band filters after each block of 512 samples, one row a block."""
+        with tempfile.NamedTemporaryFile(suffix=".states") as out:
+            self._execute("band_states", [signal], rate, arch, out.name, bands)
+            count = len(signal) // 512
+            return np.frombuffer(Path(out.name).read_bytes(), dtype="<i4").reshape(count, -1)
 
     def states(self, signal: Words, rate: int = 48000, arch: int = 32) -> NDArray[np.int32]:
         """The 17 + 21 numbers of the meter's state after each block of 5 ms, one row a block; no second is closed."""

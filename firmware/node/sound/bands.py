@@ -91,7 +91,7 @@ class Bank:
         self._levels = levels
         # of each octave: words of state, where the second's sums are in them, how many; and how many octaves
         self._shape = words | first << 8 | 3 * bands << 16 | levels << 24
-        self._st = array("i", bytes(4 * words * levels))
+        self.state = array("i", bytes(4 * words * levels))
         self._sums = array("i", bytes(12 * bands * levels))
         self._buf = bytearray(4 * _BLOCK)
         lowest = _LOWEST[bands]
@@ -101,7 +101,7 @@ class Bank:
 
     def restart(self):
         """The words that follow do not continue what came before."""
-        st = self._st
+        st = self.state
         for i in range(len(st)):
             st[i] = 0
         self._fill = 0
@@ -127,12 +127,12 @@ class Bank:
             if fill == _BLOCK:
                 fill = 0
                 self._fresh += 1
-                self._cascade(0, 0, self._buf, _BLOCK, self._st, self._coefficients, self._levels)
+                self._cascade(0, 0, self._buf, _BLOCK, self.state, self._coefficients, self._levels)
         self._fill = fill
 
     def second(self, keep):
         """End the running second; its sums enter the interval only if `keep`."""
-        settle(0, 0, self._st, self._sums, self._shape, 1 if keep else 0)
+        settle(0, 0, self.state, self._sums, self._shape, 1 if keep else 0)
         if keep:
             self.blocks += self._fresh
         self._fresh = 0

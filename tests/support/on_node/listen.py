@@ -1,5 +1,6 @@
 # Runs inside a MicroPython VM: the node's sound level meter listens to a file of words. See tests/support/sound.py.
-# listen.py MODE FILE RATE OUT; FILE: count u32, then so many words, again and again.
+# listen.py MODE FILE RATE OUT [BANDS]; FILE: count u32, then so many words, again and again. MODE: levels; 1 or 3:
+# levels in octave or third-octave bands; states; band_states.
 
 import json
 import struct
@@ -8,9 +9,14 @@ import sys
 from node.sound import engine, interval
 
 
-def levels(f, rate):
+def levels(f, rate, kind):
     total = interval.Interval()
-    meter = engine.Engine(total, rate)
+    bank = None
+    if kind:
+        from node.sound import bands
+
+        bank = bands.Bank(rate, kind)
+    meter = engine.Engine(total, rate, bank=bank)
     buf = bytearray(rate // 50 * 4)
     zero = 120000  # a full-scale sine in 0.001 dB with the default microphone
 
@@ -39,6 +45,10 @@ def levels(f, rate):
                 fast.append(db(meter.key_level(q[5])))
                 slow.append(db(meter.key_level((((q[3] + 64) >> 1) << 20) | (q[2] >> 8))))
         meter.close()
+        if bank:
+            print(json.dumps([db(bank.level(k, meter.base)) for k in range(len(bank.quantities))]))
+            bank.clear()
+            continue
         print(json.dumps({
             "laeq": db(total.mean(2)), "lceq": db(total.mean(1)), "lzeq": db(total.mean(0)),
             "laf_max": db(total.laf_max), "laf_min": db(total.laf_min), "las_max": db(total.las_max),
@@ -66,9 +76,25 @@ def states(f, rate, out):
             o.write(meter.q)
 
 
+def band_states(f, rate, kind, out):
+    from node.sound import bands
+
+    bank = bands.Bank(rate, kind)
+    buf = bytearray(512 * 4)
+    f.read(4)
+    with open(out, "wb") as o:  # noqa: PTH123
+        while f.readinto(buf) == len(buf):
+            # In pieces, as they come: a block does not end where a read does.
+            bank.feed(buf, 0, 240)
+            bank.feed(buf, 240, 272)
+            o.write(bank.state)
+
+
 mode, name, rate, out = sys.argv[1:5]
 with open(name, "rb") as f:  # noqa: PTH123
-    if mode == "levels":
-        levels(f, int(rate))
-    else:
+    if mode == "states":
         states(f, int(rate), out)
+    elif mode == "band_states":
+        band_states(f, int(rate), int(sys.argv[5]), out)
+    else:
+        levels(f, int(rate), 0 if mode == "levels" else int(mode))

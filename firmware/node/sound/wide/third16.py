@@ -9,8 +9,8 @@ import micropython
 SHAPE = (3, 7, 39, 30)
 # gain at midband in 0.001 dB, 16 bits each, from the highest band down
 GAINS = (
-    b"\x26\xe5\x10\xfc\x53\x12\xdf\xe4\x15\xfb\x72\x12\xf3\xe4\xbf\xfa\x57\x10\x07\xe5\x5d\xfa\x75\x10"
-    b"\x78\xe4\x6f\xfa\x93\x10\x3a\xe4\x10\xfa\xb1\x10\xf1\xe3\x33\xfa\xce\x10"
+    b"\xa2\xcd\x8c\xe4\xce\xfa\x5b\xcd\x91\xe3\xed\xfa\x6f\xcd\x3a\xe3\xd3\xf8\x82\xcd\xd9\xe2\xf1\xf8"
+    b"\xf3\xcc\xeb\xe2\x0f\xf9\xb5\xcc\x8b\xe2\x2c\xf9\x6c\xcc\xae\xe2\x4a\xf9"
 )
 # a1, a2 of three sections a band, over 512, 16 bits each
 COEFFICIENTS = (
@@ -116,7 +116,7 @@ def cascade(x: int, y: int, buf: ptr32, count: int, st: ptr32, coefficients: ptr
             y = (y * a10 + x) >> 9
             f10 = y
             x = f20 * b20
-            y = (y << 6) - x
+            y = (y << 5) - x
             x = g20
             x = (x * a20 + y) >> 9
             f20 = x
@@ -137,7 +137,7 @@ def cascade(x: int, y: int, buf: ptr32, count: int, st: ptr32, coefficients: ptr
             y = (y * a11 + x) >> 9
             f11 = y
             x = f21 * b21
-            y = (y << 6) - x
+            y = (y << 5) - x
             x = g21
             x = (x * a21 + y) >> 9
             f21 = x
@@ -158,7 +158,7 @@ def cascade(x: int, y: int, buf: ptr32, count: int, st: ptr32, coefficients: ptr
             y = (y * a12 + x) >> 9
             f12 = y
             x = f22 * b22
-            y = (y << 6) - x
+            y = (y << 5) - x
             x = g22
             x = (x * a22 + y) >> 9
             f22 = x
@@ -186,7 +186,7 @@ def cascade(x: int, y: int, buf: ptr32, count: int, st: ptr32, coefficients: ptr
             y = (y * a10 + x) >> 9
             g10 = y
             x = g20 * b20
-            y = (y << 6) - x
+            y = (y << 5) - x
             x = f20
             x = (x * a20 + y) >> 9
             g20 = x
@@ -207,7 +207,7 @@ def cascade(x: int, y: int, buf: ptr32, count: int, st: ptr32, coefficients: ptr
             y = (y * a11 + x) >> 9
             g11 = y
             x = g21 * b21
-            y = (y << 6) - x
+            y = (y << 5) - x
             x = f21
             x = (x * a21 + y) >> 9
             g21 = x
@@ -228,7 +228,7 @@ def cascade(x: int, y: int, buf: ptr32, count: int, st: ptr32, coefficients: ptr
             y = (y * a12 + x) >> 9
             g12 = y
             x = g22 * b22
-            y = (y << 6) - x
+            y = (y << 5) - x
             x = f22
             x = (x * a22 + y) >> 9
             g22 = x
@@ -281,27 +281,27 @@ def cascade(x: int, y: int, buf: ptr32, count: int, st: ptr32, coefficients: ptr
         k[27] = g12
         k[28] = f22
         k[29] = g22
-        x = (k[30] << 32) >> 32 + ((m0 & 1023) << 12)
+        x = k[30] + ((m0 & 1023) << 12)
         y = (m0 >> 10) + (l0 >> 22) + (x >> 22)
         x = (x & 4194303) + (l0 & 4194303)
         k[30] = x & 4194303
-        y = y + (x >> 22) + (k[31] << 32) >> 32 + (h0 & 4194303)
+        y = y + (x >> 22) + k[31] + (h0 & 4194303)
         k[31] = y & 4194303
-        k[32] = (k[32] << 32) >> 32 + (h0 >> 22) + (y >> 22)
-        x = (k[33] << 32) >> 32 + ((m1 & 1023) << 12)
+        k[32] = k[32] + (h0 >> 22) + (y >> 22)
+        x = k[33] + ((m1 & 1023) << 12)
         y = (m1 >> 10) + (l1 >> 22) + (x >> 22)
         x = (x & 4194303) + (l1 & 4194303)
         k[33] = x & 4194303
-        y = y + (x >> 22) + (k[34] << 32) >> 32 + (h1 & 4194303)
+        y = y + (x >> 22) + k[34] + (h1 & 4194303)
         k[34] = y & 4194303
-        k[35] = (k[35] << 32) >> 32 + (h1 >> 22) + (y >> 22)
-        x = (k[36] << 32) >> 32 + ((m2 & 1023) << 12)
+        k[35] = k[35] + (h1 >> 22) + (y >> 22)
+        x = k[36] + ((m2 & 1023) << 12)
         y = (m2 >> 10) + (l2 >> 22) + (x >> 22)
         x = (x & 4194303) + (l2 & 4194303)
         k[36] = x & 4194303
-        y = y + (x >> 22) + (k[37] << 32) >> 32 + (h2 & 4194303)
+        y = y + (x >> 22) + k[37] + (h2 & 4194303)
         k[37] = y & 4194303
-        k[38] = (k[38] << 32) >> 32 + (h2 >> 22) + (y >> 22)
+        k[38] = k[38] + (h2 >> 22) + (y >> 22)
         b += 156
         w += 36
         count = count >> 1
