@@ -61,7 +61,8 @@ def driver(name: str) -> Driver | None:
     maker = next((function for _, one in lineage for function in one.body if _is_init(function)), None)
     settings = _settings(maker)
     default = settings.get("address")
-    fixed = constants.get("ADDRESS") or _constants(module.body).get("_ADDRESS")
+    said = (_constants(home.body).get("_ADDRESS") for home, _ in lineage)
+    fixed = constants.get("ADDRESS") or next((one for one in said if one), None)
     address = default if isinstance(default, int) else fixed if isinstance(fixed, int) and fixed else None
     buses = (bus,) if isinstance(bus, str) else tuple(str(kind) for kind in bus or ())
     return Driver(name, buses, settings, address, _allowed(maker) if isinstance(default, int) else ())
