@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ONLY_VIRTUAL = {"exit"}
+WITHIN = {"claim", "release"}  # for the virtual hardware itself
 
 
 def functions(name: str) -> dict[str, str]:
@@ -24,7 +25,7 @@ def functions(name: str) -> dict[str, str]:
     return {
         f.name: ("async " if isinstance(f, ast.AsyncFunctionDef) else "") + ast.unparse(f.args)
         for f in ast.parse(path.read_text()).body
-        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) and not f.name.startswith("_")
+        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) and f.name not in WITHIN and f.name[0] != "_"
     }
 
 

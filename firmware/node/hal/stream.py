@@ -23,6 +23,7 @@ class Stream:
         self._expecting = expecting
         self._awaited = 0
         self._early = b""
+        self.closed = None  # called once, when it is closed
 
     def expect(self, n):
         """A reply is awaited from the peer (+1), or has come (-1): the virtual node's time stands still meanwhile."""
@@ -91,6 +92,9 @@ class Stream:
     def close(self):
         self._nothing_awaited()
         self._s.close()
+        closed, self.closed = self.closed, None
+        if closed:
+            closed()
 
 
 class _Readable:

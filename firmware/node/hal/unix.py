@@ -124,8 +124,21 @@ def rtc(seconds=None):
     return None if at is None else (at + _clock.now) // 1000
 
 
+def claim(kind):
+    """Take the native memory of "wifi", "ble" or "tls"; OSError(ENOMEM) where the chip could not give it."""
+    if _bridge:
+        _bridge.call(wire.NATIVE, 0, 1, kind.encode())
+
+
+def release(kind):
+    """Give it back."""
+    if _bridge:
+        _bridge.call(wire.NATIVE, 0, 0, kind.encode())
+
+
 async def join(network):
     """Join the network that the settings name; OSError when it cannot be joined. The host's network is always there."""
+    claim("wifi")
 
 
 def joined():
@@ -134,11 +147,21 @@ def joined():
 
 def leave():
     """Switch the network's radio off."""
+    release("wifi")
 
 
 async def connect(host, port, tls=None):
     """A connection to a real peer, see `stream.py`. While a reply is expected, virtual time stands still."""
-    return await open_stream(host, port, tls, _clock.expect)
+    if not tls:
+        return await open_stream(host, port, tls, _clock.expect)
+    claim("tls")
+    try:
+        stream = await open_stream(host, port, tls, _clock.expect)
+    except BaseException:
+        release("tls")
+        raise
+    stream.closed = lambda: release("tls")
+    return stream
 
 
 def bluetooth():
@@ -155,7 +178,11 @@ def partition(label):
     mine = cut.get("flash") == label
     try:
         return FileFlash(
-            label + ".img", cut.get("at", 0) if mine else 0, cut.get("torn", False), _hello.get("wear", True), _power_cut
+            label + ".img",
+            cut.get("at", 0) if mine else 0,
+            cut.get("torn", False),
+            _hello.get("wear", True),
+            _power_cut,
         )
     except OSError:
         return None

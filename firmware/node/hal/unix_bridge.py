@@ -35,6 +35,7 @@ I2S_SCHEDULE = 35  # -> heard u8, until u64
 I2S_BETWEEN = 36  # start u64, end u64 -> 17 levels i32, or empty
 PIN_SET = 40  # argument level
 PIN_GET = 41  # -> u8
+NATIVE = 43  # argument 1: take the native memory of a kind (wifi, ble, tls, i2s), 0: give it back
 I2C_LINES = 42  # argument: bit 0 clock, bit 1 data, 1 lets go -> levels u8 in the same bits
 
 KINDS = ("i2c", "uart", "adc", "counter", "i2s", "pin")
@@ -235,6 +236,7 @@ class I2S:
         self._call = bridge.call
         self._clock = bridge._clock
         self._h = bridge.open("i2s", name)
+        self._call(NATIVE, 0, 1, b"i2s")
         self._rate = rate
         self._stereo = 1 if stereo else 0
         self._rest = 0
@@ -258,7 +260,7 @@ class I2S:
         return struct.unpack("<%di" % (len(got) // 4), got) if got else None
 
     def deinit(self):
-        pass
+        self._call(NATIVE, 0, 0, b"i2s")
 
 
 class Pin:

@@ -25,6 +25,7 @@ from typing import Any
 
 from .emul.base import AnalogInput, BusFault, I2CChip, Microphone, Nak, Part, Pin, PulseInput, Timeout, UARTChip
 from .emul.lines import StuckLines
+from .ledger import Ledger
 
 HELLO, TICK, LOG, EVENT, EXIT, OPEN, NETWORK_TIME, RTC, FLASH_CUT = range(1, 10)
 I2C_WRITE, I2C_READ, I2C_WRITE_READ = 16, 17, 18
@@ -32,6 +33,7 @@ UART_WRITE, UART_READ, UART_ANY = 24, 25, 26
 ADC_READ, COUNTER_READ, I2S_READ, I2S_SCHEDULE, I2S_BETWEEN = 32, 33, 34, 35, 36
 PIN_SET, PIN_GET, I2C_LINES = 40, 41, 42
 KINDS = ("i2c", "uart", "adc", "counter", "i2s", "pin")
+NATIVE = 43
 
 RX_BUFFER = 256
 """Bytes that a node's UART keeps unread (machine.UART's default); what arrives after that is lost."""
@@ -144,7 +146,8 @@ class Bridge:
 
     `hello` is what `hal/unix.py` is told (seed, speed, grace, cause, rtc, cut, wear). `start` is the instant of this
     start in ms of the node's story, which is the time that everything here is given in; `wall` is the time of day that
-    a network time server tells for story time 0, in ms since 2000; None: no time server answers.
+    a network time server tells for story time 0, in ms since 2000; None: no time server answers. `ledger` is the chip's
+    memory outside of Python's heap.
     """
 
     def __init__(
@@ -156,8 +159,10 @@ class Bridge:
         wall: int | None = None,
         on_event: Callable[[Event], None] | None = None,
         on_log: Callable[[LogLine], None] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.wiring = wiring
+        self.ledger = ledger or Ledger()
         self.hello = dict(hello)
         self.wall = wall
         self.rtc: int | None = self.hello.get("rtc")
@@ -256,6 +261,9 @@ class Bridge:
             action()
 
     def _answer(self, op: int, handle: int, now: int, argument: int, data: bytes) -> bytes:
+        if op == NATIVE:
+            (self.ledger.claim if argument else self.ledger.release)(data.decode())
+            return b""
         if op >= I2C_WRITE:
             name = self._names[handle]
             if self.wiring.broken and name in self.wiring.broken:

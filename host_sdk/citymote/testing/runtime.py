@@ -19,11 +19,11 @@ from citymote.factory.build import build
 
 _MPY_ARCHITECTURES = ("", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp")
 _PROBE = "import sys; v = sys.implementation; print(v._mpy >> 10 & 15, *v.version[:2], sys.maxsize > 1 << 32)"
-STAND_IN = 10 * 1024
+STAND_IN = 11 * 1024
 """Bytes of a 32-bit heap that the virtual hardware takes more than a board's: loop, buses and flash are in Python here
 and in C there. They are the test stand's, not the firmware's, and come on top of every heap that is asked for. A test
 holds the figure to be no larger than the difference it stands for."""
-AIR_STAND_IN = 10 * 1024
+AIR_STAND_IN = 11 * 1024
 """The same for the radio: `bluetooth` is in C on a board, and its values lie in NimBLE's memory."""
 _UNITS = {"k": 1024, "m": 1024 * 1024}
 
@@ -45,9 +45,14 @@ class MicroPython:
 
     def heap(self, wanted: str, bits: int, *, radio: bool = False) -> str:
         """The heap of a VM whose firmware is to have `wanted` ("100k") on a board of `bits`, with a radio or not."""
-        number, unit = (wanted[:-1], wanted[-1].lower()) if wanted[-1:].isalpha() else (wanted, "")
-        size = int(number) * _UNITS.get(unit, 1) + STAND_IN + (AIR_STAND_IN if radio else 0)
-        return str(size * 2 if self.bits > bits else size)
+        whole = size(wanted) + STAND_IN + (AIR_STAND_IN if radio else 0)
+        return str(whole * 2 if self.bits > bits else whole)
+
+
+def size(heap: str) -> int:
+    """The bytes of a heap such as "100k"."""
+    number, unit = (heap[:-1], heap[-1].lower()) if heap[-1:].isalpha() else (heap, "")
+    return int(number) * _UNITS.get(unit, 1)
 
 
 @cache

@@ -30,6 +30,7 @@ from citymote.errors import CitymoteError
 
 from . import runtime
 from .bridge import Bridge, Event, LogLine, Wiring
+from .ledger import Ledger
 
 if TYPE_CHECKING:
     from .air import Air
@@ -93,6 +94,7 @@ class VirtualNode:
         keep_events: bool = True,
         air: Air | None = None,
         name: str | None = None,
+        chip: str | None = None,
     ) -> None:
         """`start_time` is s2000 of story time 0 (default: 2026-01-01). `network_time`: a time server answers.
 
@@ -100,7 +102,7 @@ class VirtualNode:
         `runtime.STAND_IN` on top, see there. `path` replaces the precompiled application in the VM's import path,
         `entry` what it runs. `grace` is how long, in real ms, virtual time holds still for an expected reply. `wear`:
         count it. `memory`: let the node report its heap, which makes its status frames differ from run to run.
-        `keep_events` False leaves events
+        `chip`: whose memory and radios the node has (`ledger`); left out: the board's. `keep_events` False leaves events
         to handlers only. `air`: where its radio is, if it has one; `name`: how it is called there, else as its
         directory.
         """
@@ -127,6 +129,8 @@ class VirtualNode:
         self._keep_events = keep_events
         self.air = air
         self.name = name or self.directory.name
+        self.chip = chip or self.board.get("chip")
+        self.ledger = Ledger()
         self._handlers: list[tuple[str | None, Callable[[Event], None]]] = []
         self._pending: list[tuple[int, Callable[[], None]]] = []
         self._lock = threading.RLock()
@@ -194,7 +198,11 @@ class VirtualNode:
         if self._cut is not None:
             hello["cut"], self._cut = self._cut, None
         wall = self.start_time * 1000 if self.network_time else None
-        bridge = Bridge(self.wiring, hello, start=self._now, wall=wall, on_event=self._heard, on_log=self.logs.append)
+        self.ledger = Ledger(self.chip, runtime.size(self.heap))
+        bridge = Bridge(
+            self.wiring, hello, start=self._now, wall=wall, on_event=self._heard, on_log=self.logs.append,
+            ledger=self.ledger,
+        )  # fmt: skip
         for now, action in self._pending:
             bridge.at(now, action)
         self._pending.clear()
