@@ -18,6 +18,7 @@ from .anemometer import Anemometer
 from .base import Part, Source
 from .bh1750 import BH1750
 from .bme280 import BME280
+from .bme688 import BME688
 from .contacts import Motion, RainGauge
 from .gnss import GNSS
 from .ina219 import INA219
@@ -132,6 +133,18 @@ _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry(
+        "bme688",
+        "i2c",
+        ("temperature", "humidity", "pressure", "gas_resistance"),
+        lambda sources, settings: BME688(
+            sources.get("temperature", _zero),
+            sources.get("humidity", _zero),
+            sources.get("pressure", _sea_level),
+            sources.get("gas_resistance", _clean),
+            **_only(settings, "address"),
+        ),
+    ),
     Entry("sgp40", "i2c", ("voc_signal",), lambda sources, settings: SGP40(sources.get("voc_signal", _clean))),
     Entry(
         "sgp41",
