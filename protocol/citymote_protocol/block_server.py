@@ -34,6 +34,9 @@ PATIENCE = 30_000  # ms without the next block: six times what a lost message ov
 # The options that do not tell one transfer from another: they say where in it we are, or vary without meaning (Echo)
 _PLACE = (OBSERVE, BLOCK1, BLOCK2, SIZE1, SIZE2, ECHO)
 
+# What a piece has beside the answer's own options: ETag, Block2, Size2, Observe, the marker
+_MORE = 18
+
 
 def key_of(who, message):
     return [who, message.code] + [option for option in message.options if option[0] not in _PLACE]
@@ -101,7 +104,7 @@ class Blocks:
         """The piece of an answer that was asked for, or the first that fits; what is left is kept for its sake."""
         wanted = request.option(BLOCK2)
         number = 0
-        exponent = block.exponent_for(room - body_size(Message(answer.code, b"", answer.options)) - 16)
+        exponent = block.exponent_for(room - body_size(Message(answer.code, b"", answer.options)) - _MORE)
         if wanted is not None:
             try:
                 number, _, asked = block.read(wanted)

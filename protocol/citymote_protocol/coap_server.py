@@ -81,7 +81,7 @@ class Refused(Exception):
     """What a resource raises to answer with an error; the text is for people."""
 
     def __init__(self, code, text=""):
-        Exception.__init__(self, text)
+        super().__init__(text)
         self.code = code
         self.text = text
 
@@ -273,10 +273,10 @@ class Server:
             answer = yield from self._call(function, request)
             if request.more and answer.code >> 5 == 2:
                 answer = Message(CONTINUE)
-        if flags & OBSERVABLE and answer.code >> 5 == 2:
-            self._observe(request, binding, answer)
         if wanted is not None or body_size(answer) > room:
             answer = self._transfers().cut(key, message, answer, room, self._crypto.sha256)
+        if flags & OBSERVABLE and answer.code >> 5 == 2:
+            self._observe(request, binding, answer)
         if partial is not None:
             put_option(answer.options, BLOCK1, partial)
         return answer
@@ -343,16 +343,16 @@ class Server:
         answer = yield from self._call(function, request)
         if observation not in self.observations.all:
             return
-        if answer.code >> 5 == 2:
-            observation.sequence = observation.sequence + 1 & 0xFFFFFF
-            put_option(answer.options, OBSERVE, uint_bytes(observation.sequence))
-        else:
-            self.observations.all.remove(observation)  # an error ends it (section 4.2)
         link, peer, token, binding = observation.link, observation.peer, observation.request.token, observation.binding
         room = link.room(peer) - len(token) - (_PROTECTION if binding else 0)
         if body_size(answer) > room:
             key = observation.session or peer
             answer = self._transfers().cut(key, observation.request, answer, room, self._crypto.sha256)
+        if answer.code >> 5 == 2:
+            observation.sequence = observation.sequence + 1 & 0xFFFFFF
+            put_option(answer.options, OBSERVE, uint_bytes(observation.sequence))
+        else:
+            self.observations.all.remove(observation)  # an error ends it (section 4.2)
         from .observe import CONFIRM_EACH
 
         observation.count += 1
