@@ -271,6 +271,18 @@ def _descriptors() -> Iterator[tuple[str, Case]]:
     )
 
 
+def _calibrated() -> Iterator[tuple[str, Case]]:
+    for name, fields in (
+        ("all of it", {"calibrated": 9822, "offset": 170, "instrument": "calibrator 94 dB, no. 31", "operator": "hk"}),
+        ("an offset below zero, and no more", {"offset": -25}),
+    ):
+        sensor = {"driver": "sound_meter", "columns": [[9, 0], [18, 0], [19, 0], [20, 0]], **fields}
+        yield (
+            "calibration of a sensor, " + name,
+            {"model": "citymote virtual", "firmware": "0.1.0", "sensors": [sensor]},
+        )
+
+
 def other() -> Iterator[tuple[str, bytes]]:
     """Frames that decode though no encoder of this version writes them: other choices, and what the future may add."""
     one = num(1 << 8 | 1)  # never a set
@@ -637,6 +649,17 @@ def frames_good() -> list[Case]:
     return out
 
 
+def frames_calibration() -> list[Case]:
+    event = next(case for name, case in good() if name == "descriptor, smallest")
+    out: list[Case] = []
+    for name, fields in _calibrated():
+        plain = {**{key: event[key] for key in IDENTITY}, "kind": "descriptor", "fields": fields}
+        raw = _plain.from_plain(plain)
+        assert _plain.to_plain(_decode(raw)) == plain, name
+        out.append({"name": name, "hex": raw.hex(), "frame": plain})
+    return out
+
+
 def frames_other() -> list[Case]:
     return [{"name": name, "hex": raw.hex(), "frame": _plain.to_plain(_decode(raw))} for name, raw in other()]
 
@@ -656,6 +679,10 @@ def frames_bad(made: Callable[[], Iterator[tuple[str, bytes, str]]] = bad) -> li
 
 FILES = {
     "frames.json": ("SPEC 3, 4, 6: frames that every decoder reads and every encoder writes exactly so.", frames_good),
+    "frames-calibration.json": (
+        "SPEC 6.3: descriptors whose sensors say how they were calibrated.",
+        frames_calibration,
+    ),
     "frames-other.json": (
         "SPEC 7.2: frames that every decoder reads and no encoder of version 1.0 writes.",
         frames_other,

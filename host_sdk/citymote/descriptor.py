@@ -43,6 +43,10 @@ class SensorFacts:
     calibrated: date | None = None
     pm_class: int | None = None
     sound_method: str = ""
+    offset: float | None = None
+    """What the last calibration adds to every reading, in its unit."""
+    instrument: str = ""
+    operator: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,9 @@ def _sensor(sensor: Any) -> SensorFacts:
         calibrated=_day(sensor.calibrated),
         pm_class=sensor.pm_class,
         sound_method=sensor.sound_method or "",
+        offset=None if sensor.offset is None else sensor.offset / 100,
+        instrument=sensor.instrument or "",
+        operator=sensor.operator or "",
     )
 
 

@@ -20,6 +20,7 @@ AS_COLUMNS = 3
 AS_SENSORS = 4
 AS_CORRECTIONS = 5
 AS_POSITION = 6
+AS_INT = 7
 
 # (key, attribute, form): even keys only, because a descriptor is worth reading without any one of them
 FIELDS = (
@@ -46,6 +47,9 @@ SENSOR_FIELDS = (
     (10, "pm_class", AS_UINT),
     (12, "sound_method", AS_TEXT),
     (14, "model", AS_TEXT),
+    (16, "offset", AS_INT),  # what calibration adds, in hundredths of the unit
+    (18, "instrument", AS_TEXT),  # what it was calibrated with ...
+    (20, "operator", AS_TEXT),  # ... and by whom
 )
 SENSOR_REQUIRED = ("driver", "columns")
 
@@ -122,6 +126,8 @@ def _put_map(buf, pos, source, fields, required):
             pos = put_head(buf, pos, ARRAY, len(value))
             for number in value:
                 pos = put_int(buf, pos, number)
+        elif form == AS_INT:
+            pos = put_int(buf, pos, value)
         elif value < 0 or (form == AS_DAYS and value > MAX_DAYS):
             raise EncodeError(ARGUMENT, name + " is out of range")
         else:

@@ -4,6 +4,7 @@ from .descriptor import (
     AS_COLUMNS,
     AS_CORRECTIONS,
     AS_DAYS,
+    AS_INT,
     AS_SENSORS,
     AS_TEXT,
     AS_UINT,
@@ -70,6 +71,8 @@ def _read(reader, form):
         return reader.uint(MAX_DAYS)
     if form == AS_UINT:
         return reader.uint(0xFFFF)
+    if form == AS_INT:
+        return reader.integer(MIN_VALUE, MAX_VALUE)
     if form == AS_COLUMNS:
         return read_columns(reader)
     if form == AS_SENSORS:

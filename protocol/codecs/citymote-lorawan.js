@@ -750,10 +750,15 @@ function asNumber(reader) {
   return reader.uint(65535);
 }
 
+function asInteger(reader) {
+  return reader.integer(-MAX.value, MAX.value);
+}
+
 var SENSOR_FIELDS = {
-  size: 8, required: ['driver', 'columns'],
+  size: 11, required: ['driver', 'columns'],
   0: ['driver', asText], 2: ['columns', readColumns], 4: ['serial', asText], 6: ['batch', asText],
-  8: ['calibrated', asDays], 10: ['pm_class', asNumber], 12: ['sound_method', asText], 14: ['model', asText]
+  8: ['calibrated', asDays], 10: ['pm_class', asNumber], 12: ['sound_method', asText], 14: ['model', asText],
+  16: ['offset', asInteger], 18: ['instrument', asText], 20: ['operator', asText]
 };
 var FIELDS = {
   size: 11, required: ['model', 'firmware', 'sensors'],

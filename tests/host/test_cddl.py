@@ -57,7 +57,7 @@ def _cases(name: str) -> list[dict[str, Any]]:
     return json.loads((TOP / "protocol" / "vectors" / name).read_text(encoding="utf-8"))["cases"]
 
 
-@pytest.mark.parametrize("name", ["frames.json", "frames-other.json"])
+@pytest.mark.parametrize("name", ["frames.json", "frames-other.json", "frames-calibration.json"])
 def test_the_grammar_allows_every_readable_frame(judge: Judge, name: str) -> None:
     cases = _cases(name)
     refused = [case["name"] for case, yes in zip(cases, judge([case["hex"] for case in cases]), strict=True) if not yes]

@@ -203,7 +203,8 @@ def test_events_decode_to_themselves(kind: str, named: list[list[int]], data: st
 sensors = st.fixed_dictionaries(
     {"driver": words.filter(bool), "columns": some_columns},
     optional={
-        **dict.fromkeys(("serial", "batch", "sound_method", "model"), words),
+        **dict.fromkeys(("serial", "batch", "sound_method", "model", "instrument", "operator"), words),
+        "offset": st.integers(-2000, 2000),
         "calibrated": days,
         "pm_class": st.integers(0, 3),
     },

@@ -80,7 +80,7 @@ def test_it_fits_a_network_servers_form() -> None:
     assert len(CODEC.read_bytes()) <= STORE_LIMIT
 
 
-@pytest.mark.parametrize("name", ["frames.json", "frames-other.json"])
+@pytest.mark.parametrize("name", ["frames.json", "frames-other.json", "frames-calibration.json"])
 def test_good_frames_say_what_the_vectors_say(node: str, vectors: Path, name: str) -> None:
     good = cases(vectors, name)
     results = decoded(node, [bytes.fromhex(case["hex"]) for case in good])

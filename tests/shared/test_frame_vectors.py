@@ -18,13 +18,13 @@ def _cases(name):
 
 
 def test_good_frames_decode_to_what_they_say():
-    for case in _cases("frames.json"):
+    for case in _cases("frames.json") + _cases("frames-calibration.json"):
         got = to_plain(decode(bytes.fromhex(case["hex"])))
         assert got == case["frame"], "%s: %s" % (case["name"], got)
 
 
 def test_good_frames_are_encoded_byte_for_byte():
-    for case in _cases("frames.json"):
+    for case in _cases("frames.json") + _cases("frames-calibration.json"):
         got = from_plain(case["frame"])
         assert got == bytes.fromhex(case["hex"]), "%s: %s" % (case["name"], "".join("%02x" % b for b in got))
 

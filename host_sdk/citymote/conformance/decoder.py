@@ -45,7 +45,7 @@ class Trial:
 def trials() -> Iterator[Trial]:
     """Every question: golden frames, other readable ones, bad ones, and golden ones cut short or with a byte behind."""
     golden = clauses.vectors("frames")
-    for case in [*golden, *clauses.vectors("frames-other")]:
+    for case in [*golden, *clauses.vectors("frames-calibration"), *clauses.vectors("frames-other")]:
         yield Trial(case["name"], bytes.fromhex(case["hex"]), frame=case["frame"])
     for case in [*clauses.vectors("frames-bad"), *clauses.vectors("frames-bad-2")]:
         yield Trial(case["name"], bytes.fromhex(case["hex"]), error=case["error"])
