@@ -29,6 +29,8 @@ edit those.
 What each driver measures, as its maker states it. Accuracy is the maker's, under the maker's conditions: a sensor in
 a housing on a pole, in rain and low sun, is less exact than its data sheet. Resolution is what the registry keeps of
 it. "Check" says what protects a reading on its way from the chip, and therefore what a driver can notice.
+"Confirmed" says which figures were held against a second source, and by what; "(test)" is repeated by every run of the
+tests. What was not seen is the author's memory of the data sheet named as source.
 """
 
 
@@ -50,15 +52,30 @@ def _resolution(name: str) -> str:
     return f"{10**-entry.decimals:g}{unit}"
 
 
-def _wiring() -> dict[str, list[tuple[str, str, str]]]:
-    """Driver -> (board's title, bus, how that bus is wired)."""
-    wired: dict[str, list[tuple[str, str, str]]] = {}
+_PINS = ("sda", "scl", "tx", "rx", "pin", "sck", "ws", "sd")
+
+
+def _bus(board: dict[str, Any], name: str) -> str:
+    """A bus and the pins of the chip that it is on."""
+    bus = board.get("buses", {}).get(name, {})
+    pins = ", ".join(("" if key == "pin" else f"{key.upper()} ") + f"GPIO{bus[key]}" for key in _PINS if key in bus)
+    return f"{name} ({pins or 'virtual'})"
+
+
+def _wiring() -> dict[str, list[tuple[str, str]]]:
+    """Driver -> (board's title, how the sensor is wired there)."""
+    wired: dict[str, list[tuple[str, str]]] = {}
     for path in sorted(BOARDS.glob("*/board.toml")):
         board = tomllib.loads(path.read_text(encoding="utf-8"))
         for sensor in board.get("sensors", []):
-            bus = board.get("buses", {}).get(sensor["bus"], {})
-            pins = ", ".join(f"{key} {value}" for key, value in bus.items() if key not in ("kind", "frequency"))
-            row = (board.get("title", path.parent.name), sensor["bus"], pins or "no pins: virtual")
+            text = ", ".join(_bus(board, name) for name in _names(sensor.get("bus", [])))
+            address = sensor.get("address", sensor.get("settings", {}).get("address"))
+            if isinstance(address, int):
+                text += f", at 0x{address:02X}"
+            power = board.get("pins", {}).get(sensor.get("power", ""), {}).get("pin")
+            if power is not None:
+                text += f", supply switched by GPIO{power}"
+            row = (board.get("title", path.parent.name), text)
             if row not in wired.setdefault(sensor["driver"], []):
                 wired[sensor["driver"]].append(row)
     return wired
@@ -81,7 +98,10 @@ def page() -> str:
                 lines.append(f"| {name} | {row['range']} | {row['accuracy']} | {_resolution(name)} |")
         lines += ["", f"- Interface: {entry['interface']}", f"- Supply: {entry['supply']}"]
         lines += [f"- Warm-up: {entry['warm_up']}", f"- Check: {entry['check']}", f"- Source: {entry['document']}"]
-        lines += [f"- On {board}: {bus} ({pins})" for board, bus, pins in wired.get(driver, [])]
+        lines += [f"- Confirmed: {'; '.join(entry['confirmed'])}"] if "confirmed" in entry else []
+        lines += [f"- On {board}: {text}" for board, text in wired.get(driver, [])]
+        if driver not in wired:
+            lines.append("- On no board of this repository")
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 """Ultraviolet index, and illuminance if wanted: Lite-On LTR-390UV-01 on I2C.
 
-Lite-On datasheet "LTR-390UV-01", revision 1.3 (pages cited as DS). One diode counts either ultraviolet or visible
-light; the driver switches it on for each reading and puts it back to standby. The chip has no checksum.
+Lite-On data sheet "LTR-390UV-01", DS86-2015-0004 of 2016-02-03 (cited as DS). One diode counts either ultraviolet or
+visible light; the driver switches it on for each reading and puts it back to standby. The chip has no checksum.
 """
 
 from citymote_protocol.quantities import ILLUMINANCE, UV_INDEX
@@ -9,7 +9,7 @@ from citymote_protocol.quantities import ILLUMINANCE, UV_INDEX
 from .fault import FROZEN, OK, OUT_OF_RANGE, SATURATED, WARMING_UP, WRONG_CHIP, Fault
 
 _ADDRESS = 0x53
-# DS p. 12 onwards: registers
+# DS, register set
 _MAIN_CTRL = 0x00
 _MEAS_RATE = 0x04
 _GAIN = 0x05
@@ -31,8 +31,8 @@ _NEW, _LOOKING, _READY = range(3)
 
 
 class LTR390:
-    """`window_factor` in percent is what the housing's window takes away (DS p. 23, WFAC): 100 for none, 250 for one
-    that lets 40 % through. `ambient` measures illuminance as well.
+    """`window_factor` in percent is what the housing's window takes away (DS, calculating UVI: WFAC): 100 for none, 250
+    for one that lets 40 % through. `ambient` measures illuminance as well.
     """
 
     BUS = "i2c"
@@ -65,11 +65,11 @@ class LTR390:
             return 0
         if state == _NEW:
             self._bus.readfrom_mem_into(_ADDRESS, _PART_ID, self._one)
-            if self._one[0] >> 4 != 0xB:  # DS p. 16: part number 1011, then the revision
+            if self._one[0] >> 4 != 0xB:  # DS, PART_ID: part number 1011, then the revision
                 raise Fault(WRONG_CHIP, "part id %02x is not an LTR-390's" % self._one[0])
             return self._trigger(False)
         self._bus.readfrom_mem_into(_ADDRESS, _MAIN_STATUS, self._one)
-        if not self._one[0] & 0x08:  # DS p. 17: new data, cleared by reading this register
+        if not self._one[0] & 0x08:  # DS, MAIN_STATUS: new data, cleared by reading this register
             if polls == _POLLS:
                 raise Fault(FROZEN, "no new value within %d ms" % (_CONVERSION + _POLLS * _POLL))
             self._state = _LOOKING
@@ -104,14 +104,14 @@ class LTR390:
     def _uv(self):
         if self._counts == _FULL:
             return (UV_INDEX, None, SATURATED)
-        # DS p. 23: UVI = counts / 2300 x WFAC at 20 bit and gain 18; tenths, rounded to nearest
+        # DS, calculating UVI = counts / 2300 x WFAC at 20 bit and gain 18; tenths, rounded to nearest
         value = (self._counts * self._factor + 11500) // 23000
         return (UV_INDEX, value, OK if value <= 200 else OUT_OF_RANGE)
 
     def _lux(self):
         if self._light == _FULL:
             return (ILLUMINANCE, None, SATURATED)
-        # DS p. 22: lux = 0.6 x counts / (gain x integration) x WFAC, integration 4 at 400 ms, gain 1
+        # DS, calculating lux = 0.6 x counts / (gain x integration) x WFAC, integration 4 at 400 ms, gain 1
         return (ILLUMINANCE, (self._light * self._factor // 10 * 6 + 200) // 400, OK)
 
     def _trigger(self, light):

@@ -1,6 +1,6 @@
-"""Carbon dioxide: Senseair S8 (004-0-0013, LP 004-0-0053 and relatives) on a UART, Modbus RTU.
+"""Carbon dioxide: Senseair S8 LP (004-0-0053) and its relatives of the S8 family on a UART, Modbus RTU.
 
-Senseair "Modbus on Senseair S8", TDE2067 revision 1.03 (sections cited as TD) and the product specification PSP107
+Senseair "Modbus on Senseair S8", TDE2067 (sections cited as TD), and the product specification PSP 126, revision 8
 (PS). One request brings status and concentration together; every frame carries Modbus' CRC-16. A new value every 4 s.
 """
 

@@ -1,6 +1,6 @@
 """Carbon dioxide, temperature, humidity: Sensirion SCD40, SCD41, SCD43 on I2C.
 
-Datasheet "SCD4x", version 1.4 (sections cited as DS). Photoacoustic; a new value every 5 s, or every 30 s with a
+Datasheet "SCD4x", version 1.3 (sections cited as DS). Photoacoustic; a new value every 5 s, or every 30 s with a
 tenth of the current. Temperature and humidity are the chip's own, warmed by itself: they serve its compensation
 first.
 """
@@ -24,12 +24,12 @@ class SCD4x(Continuous):
     PRELUDE = (
         (0x36F6, 30),
         (0x3F86, 500),
-    )  # DS 3.10.5 wake up, never acknowledged; DS 3.5.3 stop, a reset node finds it running
+    )  # DS 3.10.4 wake up, never acknowledged (20 ms; 30 in the maker's driver); DS 3.5.3 stop: it may be running
     IDENTITY = (0x3682, 1)  # DS 3.9.2: serial number, 48 bits
     READY = (0xE4B8, 1)  # DS 3.8.2
     VALUES = (0xEC05, 1)  # DS 3.5.2
     STOP = (0x3F86, 500)
-    SLEEP = 0x36E0  # DS 3.10.4: power down, SCD41 and SCD43
+    SLEEP = 0x36E0  # DS 3.10.3: power down, SCD41 and SCD43
 
     def __init__(
         self,

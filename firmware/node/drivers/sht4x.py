@@ -9,7 +9,7 @@ from citymote_protocol.quantities import HUMIDITY, TEMPERATURE
 from .fault import BAD_CHECKSUM, OK, OUT_OF_RANGE, WARMING_UP, WRONG_CHIP, Fault
 from .sensirion import check, intact, word
 
-# DS 4.5, table of commands; DS 3.1, table of timings: longest measurement at each repeatability, rounded up to ms
+# DS 4.5, command overview; DS 3.2, timings: longest measurement at each repeatability, rounded up to ms
 _REPEATABILITY = {"high": (0xFD, 9), "medium": (0xF6, 5), "low": (0xE0, 2)}
 # DS 4.9: heater power in mW and time in s -> command, longest time in ms. The reading taken at its end is a heated one.
 _HEATER = {
@@ -20,9 +20,9 @@ _HEATER = {
     "20mW_1s": (0x1E, 1100),
     "20mW_0.1s": (0x15, 110),
 }
-# DS 4.6: "read serial number" needs no measurement; the maker's own driver leaves it 10 ms
+# DS 4.7: "read serial number" needs no measurement; the maker's own driver leaves it 10 ms
 _SERIAL_TIME = 10
-_RESET_TIME = 2  # DS 3.1: 1 ms at most
+_RESET_TIME = 2  # DS 3.2: 1 ms at most
 
 _NEW, _RESET, _SERIAL, _IDLE, _HEATING, _MEASURING, _READY = range(7)
 
@@ -102,11 +102,11 @@ class SHT4x:
         if not (sound or intact(data, 3)):
             check(data, 6)  # raises, with the reason
         self._state = _IDLE
-        # DS 4.7: T = -45 + 175 S / 65535, RH = -6 + 125 S / 65535; here in tenths, rounded to nearest
+        # DS 4.6: T = -45 + 175 S / 65535, RH = -6 + 125 S / 65535; here in tenths, rounded to nearest
         temperature = (1750 * word(data, 0) + 32767) // 65535 - 450
         humidity = (1250 * word(data, 3) + 32767) // 65535 - 60
-        # DS 4.7: beyond 0 to 100 %RH the reading is not physical (condensation, ageing); it is kept and marked.
-        # DS 1.2: specified from -40 to 125 degrees Celsius. Each word has its own CRC and stands for itself.
+        # DS 4.6: beyond 0 to 100 %RH the reading is not physical (condensation, ageing); it is kept and marked.
+        # DS 2.2: specified from -40 to 125 degrees Celsius. Each word has its own CRC and stands for itself.
         if not sound:
             return ((TEMPERATURE, None, BAD_CHECKSUM), self._humidity(humidity))
         if not intact(data, 3):

@@ -1,4 +1,4 @@
-"""Lite-On LTR-390UV-01: ultraviolet and ambient light on I2C (datasheet revision 1.3).
+"""Lite-On LTR-390UV-01: ultraviolet and ambient light on I2C (data sheet DS86-2015-0004).
 
 Standby after power-up. Enabled, it converts in one of two modes, at the rate and resolution of MEAS_RATE; reading
 MAIN_STATUS clears its new-data bit.

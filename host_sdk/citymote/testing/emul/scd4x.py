@@ -1,4 +1,4 @@
-"""Sensirion SCD4x: carbon dioxide, temperature and humidity on I2C (datasheet "SCD4x", version 1.4, chapter 3).
+"""Sensirion SCD4x: carbon dioxide, temperature and humidity on I2C (datasheet "SCD4x", version 1.3, chapter 3).
 
 While it measures it refuses all but a few commands; reading empties its buffer, and an empty buffer is not
 acknowledged.
@@ -43,7 +43,7 @@ class SCD4x(ContinuousChip):
         return any(source(now) is not None for source in self._sources)
 
     def write(self, now: int, data: bytes) -> None:
-        if data == b"\x36\xf6" and self.present(now):  # wake up: never acknowledged (3.10.5)
+        if data == b"\x36\xf6" and self.present(now):  # wake up: never acknowledged (3.10.4)
             if self._asleep:
                 self._asleep = False
                 self._busy(now, 30)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .base import Nak, Source
 from .sensirion import SensirionChip, words
 
-# 4.5: command -> measuring time in ms (3.1, longest), and the heater's share of it
+# 4.5: command -> measuring time in ms (3.2, longest), and the heater's share of it
 _MEASURE = {0xFD: 9, 0xF6: 5, 0xE0: 2}
 _HEAT = {0x39: (1100, 200), 0x32: (110, 200), 0x2F: (1100, 110), 0x24: (110, 110), 0x1E: (1100, 20), 0x15: (110, 20)}
 _KELVIN_PER_MW = 0.3  # about 60 K at 200 mW, as 4.9's figure shows in still air
@@ -55,7 +55,7 @@ class SHT4x(SensirionChip):
 
     def _measured(self, now: int, heated: float) -> bytes:
         temperature, humidity = self._temperature(now), self._humidity(now)
-        # 4.7, turned round; both converters stop at their ends. Warm air of the same vapour is dry: about 5 % a kelvin.
+        # 4.6, turned round; both converters stop at their ends. Warm air of the same vapour is dry: about 5 % a kelvin.
         ticks_t = round(((temperature or 0.0) + heated + 45) * 65535 / 175)
         ticks_rh = round(((humidity or 0.0) * 0.95**heated + 6) * 65535 / 125)
         reply = bytearray(words((min(max(ticks_t, 0), 65535), min(max(ticks_rh, 0), 65535))))
