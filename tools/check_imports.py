@@ -54,8 +54,9 @@ TABLE = (
     Row(
         "the node's core",
         ("firmware/*.py", "firmware/node/*.py", "firmware/node/sound/**/*.py"),
-        may=("citymote_protocol", *SMALL_STDLIB, *NODE),
+        may=("citymote_protocol", *SMALL_STDLIB, *NODE, "slots"),
         never=HARDWARE,
+        except_files=("firmware/main.py",),  # the boot is before the HAL, which lies in a slot
     ),
     # The composition root alone puts hardware, links and drivers together; the others get them handed over.
     Row(

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from citymote.errors import CitymoteError
 
-from . import runtime
+from . import runtime, slots
 from .bridge import Bridge, Event, LogLine, Wiring
 from .ledger import Ledger
 
@@ -95,6 +95,7 @@ class VirtualNode:
         air: Air | None = None,
         name: str | None = None,
         chip: str | None = None,
+        slotted: bool = False,
     ) -> None:
         """`start_time` is s2000 of story time 0 (default: 2026-01-01). `network_time`: a time server answers.
 
@@ -104,7 +105,7 @@ class VirtualNode:
         count it. `memory`: let the node report its heap, which makes its status frames differ from run to run.
         `chip`: whose memory and radios the node has (`ledger`); left out: the board's. `keep_events` False leaves events
         to handlers only. `air`: where its radio is, if it has one; `name`: how it is called there, else as its
-        directory.
+        directory. `slotted`: it starts as a board does, from the boot and a slot (citymote.testing.slots).
         """
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,8 @@ class VirtualNode:
         self._machine = runtime.micropython(arch)
         self._arch = arch
         self._path = None if path is None else [str(Path(p).resolve()) for p in path]
-        self._entry = list(entry)
+        self._entry = list(slots.ENTRY if slotted else entry)
+        self.slotted = slotted
         self._keep_events = keep_events
         self.air = air
         self.name = name or self.directory.name
@@ -143,6 +145,8 @@ class VirtualNode:
         self._released = threading.Event()
         self._held = False
         self._prepare(settings)
+        if slotted:
+            slots.prepare(self._machine, runtime.application(self._machine.architecture), self.directory)
 
     def _prepare(self, settings: Mapping[str, Any] | None) -> None:
         folder = self.directory
@@ -208,12 +212,15 @@ class VirtualNode:
         self._pending.clear()
         requests, their_requests = os.pipe()
         their_replies, replies = os.pipe()
-        path = self._path if self._path is not None else [self._slot()]
+        path = self._path if self._path is not None else [slots.VFS if self.slotted else self._slot()]
         heap = self._machine.heap(self.heap, self._arch, radio=self.air is not None)
         command = [
             str(self._machine.path), "-X", f"heapsize={heap}", *self._entry,
             f"--bridge={their_replies},{their_requests}",
         ]  # fmt: skip
+        cut = hello.get("cut")
+        if cut is not None and cut["flash"] in slots.BLOCKS:
+            command.append(f"--cut={cut['flash']}:{cut['at']}:{int(cut['torn'])}")
         with (self.directory / "node.log").open("ab") as output:
             process = subprocess.Popen(
                 command,
@@ -253,7 +260,8 @@ class VirtualNode:
                 self._now = bridge.now
                 self._rtc = bridge.rtc
                 self.endings.append(Ending(code, bridge.exit_reason, bridge.now, bridge.report))
-                if code != RESET_CODE or bridge.exit_reason != "reset":
+                # the boot resets before there is a bridge to say so
+                if code != RESET_CODE or (bridge.exit_reason != "reset" and not self.slotted):
                     return
                 self._pending.extend(bridge.appointments())
                 bridge, process, pipes = self._spawn("reset")
@@ -390,7 +398,7 @@ class VirtualNode:
     # -- flash --------------------------------------------------------------------------------------------------------
 
     def cut_power(self, flash: str, at: int, *, torn: bool = False) -> None:
-        """Let the next start lose power at the `at`-th erasure or program of `flash` ("config", "store").
+        """Let the next start lose power at the `at`-th erasure or program of `flash` ("config", "store", a slot, "boot").
 
         Torn: half of that operation is done. The process is killed; `wait(check=False)` returns, start it again.
         """

@@ -1,0 +1,57 @@
+"""What goes into a slot: the application's files out of a precompiled tree, and their index (SPEC 14.2).
+
+The same for the factory, which fills the first slot, for an update's bundle, and for the virtual node.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from citymote_protocol import file_index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+BOOT = ("boot.py", "main.py", "slots.mpy")
+"""The boot's files: on a filesystem of their own, written in the factory, never updated."""
+WINDOW_BITS = 10
+"""The deflate window that a node has room for: 1 KB."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of an application: `packed` is its raw deflate stream where that is smaller, else empty."""
+
+    name: str
+    data: bytes
+    packed: bytes
+    digest: bytes
+
+
+def files(tree: Path) -> list[File]:
+    """The application's files in a tree of `build.build`, sorted by name; without the boot's."""
+    found: list[File] = []
+    for path in sorted(tree.rglob("*")):
+        name = path.relative_to(tree).as_posix()
+        if path.is_file() and not any(part.startswith(".") for part in name.split("/")) and name not in BOOT:
+            data = path.read_bytes()
+            found.append(File(name, data, _packed(data), hashlib.sha256(data).digest()))
+    return sorted(found, key=lambda file: file.name)
+
+
+def _packed(data: bytes) -> bytes:
+    maker = zlib.compressobj(9, zlib.DEFLATED, -WINDOW_BITS, 9)
+    packed = maker.compress(data) + maker.flush()
+    return packed if len(packed) < len(data) else b""
+
+
+def index(of: list[File]) -> bytes:
+    """The file index of these files (SPEC 14.2)."""
+    entry = cast(
+        "Callable[[str, int, int, bytes], bytes]", cast("Any", file_index).entry
+    )  # shared with the node: no types there
+    return b"".join(entry(file.name, len(file.data), len(file.packed), file.digest) for file in of)
