@@ -128,6 +128,8 @@ CASES = (
         {"heater_temperature": 0, "osrs_t": 16, "osrs_h": 16, "osrs_p": 16, "address": 0x77},
         ident="bme688-no_gas",
     ),
+    Case("veml7700", {"illuminance": (0, 139_000)}, "none", coarse={"illuminance": 2}, near=1),
+    Case("veml7700", {"illuminance": (0, 5000)}, "none", {"window": 50}, ident="veml7700-window", near=1),
     Case("sgp40", {"voc_signal": (0, 65535)}, "crc"),
     Case("sgp40", {"voc_signal": (0, 65535)}, "crc", {"low_power": True}, ident="sgp40-low_power"),
     Case("sgp41", {"voc_signal": (0, 65535), "nox_signal": (0, 65535)}, "crc"),

@@ -43,11 +43,13 @@ class BME280(Forced):
     STARTING = 3  # DS 1.1: start-up 2 ms
 
     def __init__(self, bus, address=0x76, osrs_t=1, osrs_h=1, osrs_p=1):
+        if address not in (0x76, 0x77):
+            raise ValueError("address is 0x76 or 0x77")
         # DS 5.4.3: humidity's oversampling takes effect with the next write to ctrl_meas
         mode = oversampling(osrs_t) << 5 | oversampling(osrs_p) << 2 | _FORCED
         command = bytes((_CTRL_HUM, oversampling(osrs_h), _CTRL_MEAS, mode))
         # DS 9.1: longest 1.25 + 2.3 T + (2.3 P + 0.575) + (2.3 H + 0.575) ms
-        super().__init__(bus, address, command, (2400 + 2300 * (osrs_t + osrs_p + osrs_h) + 999) // 1000, 12)
+        Forced.__init__(self, bus, address, command, (2400 + 2300 * (osrs_t + osrs_p + osrs_h) + 999) // 1000, 12)
         self._first = bytearray(26)
         self._second = bytearray(7)
         self._again_first = bytearray(26)

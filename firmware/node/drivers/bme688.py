@@ -51,6 +51,8 @@ class BME688(Forced):
             raise ValueError("heater_temperature is 0 or 200 to 400 degrees Celsius")
         if not 1 <= heater_duration <= 4032:
             raise ValueError("heater_duration is 1 to 4032 ms")
+        if address not in (0x76, 0x77):
+            raise ValueError("address is 0x76 or 0x77")
         mode = oversampling(osrs_t) << 5 | oversampling(osrs_p) << 2 | _FORCED
         command = bytearray((_CTRL_HUM, oversampling(osrs_h), _CTRL_GAS, _HEATER_OFF, _CTRL_GAS + 1, 0))
         # API, bme68x_get_meas_dur: 1963 us a sample, 477 us for each of nine switchings, 1 ms to wake up
@@ -67,14 +69,14 @@ class BME688(Forced):
             command = bytearray((_CTRL_HUM, command[1], _CTRL_GAS, 0, _CTRL_GAS + 1, _RUN_GAS))
             command += bytes((_GAS_WAIT, factor << 6 | wait, _RES_HEAT, 0))
         command += bytes((_CTRL_MEAS, mode))
-        super().__init__(bus, address, command, duration, 17)
+        Forced.__init__(self, bus, address, command, duration, 17)
         self._parts = tuple([bytearray(size) for _, size in _PARTS])
         self._again_parts = tuple([bytearray(size) for _, size in _PARTS])
         self._ambient = 25
 
     def start(self):
         self._aim()
-        return super().start()
+        return Forced.start(self)
 
     def _calibrate(self):
         if self._register(_VARIANT) != 1:

@@ -32,8 +32,6 @@ class Forced:
     STARTING = 10  # ms from reset to the calibration
 
     def __init__(self, bus, address, command, duration, size):
-        if address not in (0x76, 0x77):
-            raise ValueError("address is 0x76 or 0x77")
         self._bus = bus
         self._address = address
         self._command = command

@@ -18,13 +18,14 @@ class SGP40(SGP4x):
     index (README of their gas-index-algorithm): 2 mW at 1 s, 0.2 mW at 10 s.
     """
 
+    ADDRESS = 0x59
     QUANTITIES = (VOC_SIGNAL,)
     INDICES = (VOC_INDEX,)
     MEASURE = 0x260F  # DS 3.1, sgp40_measure_raw_signal
     DURATION = 30
 
     def __init__(self, bus, index=False, sampling_interval=1, learning_time=12, low_power=False):
-        super().__init__(bus, index, sampling_interval, learning_time, low_power)
+        SGP4x.__init__(self, bus, index, sampling_interval, learning_time, low_power)
 
     def _passed(self, result):
         return result == 0xD400  # DS 3.2; 0x4B00 when one or more tests have failed

@@ -15,6 +15,7 @@ class SGP41(SGP4x):
     `sampling_interval` s (1 or 10, as its makers tested), and `learning_time` in hours is how long it remembers (12).
     """
 
+    ADDRESS = 0x59
     QUANTITIES = (VOC_SIGNAL, NOX_SIGNAL)
     INDICES = (VOC_INDEX, NOX_INDEX)
     MEASURE = 0x2619  # DS 3.2, sgp41_measure_raw_signals
@@ -23,7 +24,7 @@ class SGP41(SGP4x):
     CONDITIONING_TIME = 10000
 
     def __init__(self, bus, index=False, sampling_interval=1, learning_time=12):
-        super().__init__(bus, index, sampling_interval, learning_time)
+        SGP4x.__init__(self, bus, index, sampling_interval, learning_time)
 
     def _passed(self, result):
         return not result & 0x0F  # DS 3.3: a bit for each layer that failed

@@ -10,7 +10,6 @@ from citymote_protocol.quantities import HUMIDITY, TEMPERATURE
 from .fault import OK, REJECTED, WARMING_UP, WRONG_CHIP, Fault
 from .sensirion import check, put_word, word
 
-_ADDRESS = 0x59
 _HEATER_OFF = b"\x36\x15"  # DS: turn_heater_off, 1 ms
 _SELF_TEST = b"\x28\x0e"  # DS: execute_self_test, 320 ms
 _SERIAL = b"\x36\x82"  # DS: get_serial_number, 1 ms
@@ -25,6 +24,7 @@ class SGP4x:
     """A chip's own class says which signals it has, its command and its time, and what precedes the first."""
 
     BUS = "i2c"
+    ADDRESS = 0x59
     WANTS = (TEMPERATURE, HUMIDITY)
     QUANTITIES = ()
     INDICES = ()
@@ -79,36 +79,36 @@ class SGP4x:
         if state == _NEW:
             self._state = _ASKING
             try:
-                self._bus.writeto(_ADDRESS, _HEATER_OFF)
+                self._bus.writeto(self.ADDRESS, _HEATER_OFF)
             except OSError:
                 return _TEST_TIME  # busy with a self-test that a restarted node began; or not there, found next
             return 2
         if state == _ASKING:
-            self._bus.writeto(_ADDRESS, _SERIAL)
+            self._bus.writeto(self.ADDRESS, _SERIAL)
             return self._next(_SERIAL_READ, 2)
         if state == _SERIAL_READ:
             self._receive(self._identity)
             if not word(self._identity, 0) | word(self._identity, 3) | word(self._identity, 6):
                 raise Fault(WRONG_CHIP, "serial number 0: not an SGP4x")
-            self._bus.writeto(_ADDRESS, _SELF_TEST)
+            self._bus.writeto(self.ADDRESS, _SELF_TEST)
             return self._next(_TESTED, _TEST_TIME)
         if state == _TESTED:
             self._receive(self._result)
             if not self._passed(word(self._result, 0)):
                 raise Fault(REJECTED, "self-test failed: %04x" % word(self._result, 0))
             if self.CONDITIONING:
-                self._bus.writeto(_ADDRESS, self.CONDITIONING)
+                self._bus.writeto(self.ADDRESS, self.CONDITIONING)
                 return self._next(_CONDITIONED, self.CONDITIONING_TIME)
         if state == _TESTED or state == _IDLE and self._low_power:
-            self._bus.writeto(_ADDRESS, self._command)  # heats; what it measures is left unread
+            self._bus.writeto(self.ADDRESS, self._command)  # heats; what it measures is left unread
             return self._next(_HEATING, self.HEATING_TIME)
         if state != _MEASURING:
-            self._bus.writeto(_ADDRESS, self._command)
+            self._bus.writeto(self.ADDRESS, self._command)
             return self._next(_MEASURING, self.DURATION)
         self._receive(self._data)
         self._state = _READY
         if self._low_power:
-            self._bus.writeto(_ADDRESS, _HEATER_OFF)
+            self._bus.writeto(self.ADDRESS, _HEATER_OFF)
             return 2
         return 0
 
@@ -130,7 +130,7 @@ class SGP4x:
         """Turns the heater off. What the index has learnt is kept; it is of use for ten minutes more."""
         self._state = _NEW
         try:
-            self._bus.writeto(_ADDRESS, _HEATER_OFF)
+            self._bus.writeto(self.ADDRESS, _HEATER_OFF)
         except OSError:
             pass  # busy, or not there
         return 0
@@ -143,5 +143,5 @@ class SGP4x:
         return wait
 
     def _receive(self, reply):
-        self._bus.readfrom_into(_ADDRESS, reply)
+        self._bus.readfrom_into(self.ADDRESS, reply)
         check(reply, len(reply))

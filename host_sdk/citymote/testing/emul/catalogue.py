@@ -36,6 +36,7 @@ from .sht3x import SHT3x
 from .sht4x import SHT4x
 from .sps30 import SPS30
 from .sps30_uart import SPS30UART
+from .veml7700 import VEML7700
 from .wind_vane import WindVane
 
 Sources = Mapping[str, Source]
@@ -133,6 +134,14 @@ _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry(
+        "veml7700",
+        "i2c",
+        ("illuminance",),
+        lambda sources, settings: VEML7700(
+            _part_of(sources.get("illuminance", _zero), settings.get("window", 100) / 100)
+        ),
+    ),
     Entry(
         "bme688",
         "i2c",
