@@ -103,8 +103,8 @@ class VirtualNode:
         `runtime.STAND_IN` on top, see there. `path` replaces the precompiled application in the VM's import path,
         `entry` what it runs. `grace` is how long, in real ms, virtual time holds still for an expected reply. `wear`:
         count it. `memory`: let the node report its heap, which makes its status frames differ from run to run.
-        `chip`: whose memory and radios the node has (`ledger`); left out: the board's. `keep_events` False leaves events
-        to handlers only. `air`: where its radio is, if it has one; `name`: how it is called there, else as its
+        `chip`: whose memory and radios the node has (`ledger`); left out: the board's. `keep_events` False leaves
+        events to handlers only. `air`: where its radio is, if it has one; `name`: how it is called there, else as its
         directory. `slotted`: it starts as a board does, from the boot and a slot (citymote.testing.slots).
         """
         self.directory = Path(directory)
@@ -398,7 +398,7 @@ class VirtualNode:
     # -- flash --------------------------------------------------------------------------------------------------------
 
     def cut_power(self, flash: str, at: int, *, torn: bool = False) -> None:
-        """Let the next start lose power at the `at`-th erasure or program of `flash` ("config", "store", a slot, "boot").
+        """Let the next start lose power at the `at`-th erasure or program of `flash`, such as "slot_b".
 
         Torn: half of that operation is done. The process is killed; `wait(check=False)` returns, start it again.
         """
