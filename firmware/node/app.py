@@ -76,7 +76,10 @@ async def _node(log, settings, stages, name, boots, seal):
         startup.open_narrow(node, Modem(hal.uart(hal.board()["lorawan"], BAUDRATE), hal.uptime_ms), seal)
     else:
         load_modules(stages.LINK)
-        from .links.mqtt import Client
+        if node.settings["broker_version"] == "5":
+            from .links.mqtt5 import Client5 as Client
+        else:
+            from .links.mqtt import Client
 
         startup.open_link(node, Client, seal)
     load_modules(stages.ABOUT)

@@ -119,6 +119,7 @@ class Telemetry:
         stream = await asyncio.wait_for_ms(self._hal.connect(s["broker_host"], port, tls), _CONNECT)
         reader = None
         client = self._link(stream, self._on_ack, self.received)
+        client.expiry = s["broker_session"]
         try:
             await client.connect(
                 self._client_id,
@@ -174,7 +175,7 @@ class Telemetry:
 
     async def _pump(self, client):
         self._heard = self._sent_at = self._hal.uptime_ms()
-        keepalive = self._settings["broker_keepalive"] * 750  # three quarters of it, in ms
+        keepalive = client.keepalive * 750  # three quarters of it, in ms
         while True:
             self._wake.clear()
             pause = await self._fill(client)
@@ -206,7 +207,7 @@ class Telemetry:
 
     async def _fill(self, client):
         # Send while the window, the store and the budget allow; returns ms to wait for the budget, if that is short.
-        while len(self._flight) < WINDOW and not self._ended:
+        while len(self._flight) < min(WINDOW, client.window) and not self._ended:
             pause = self._budget()
             if pause:
                 return pause if self._store.pending > len(self._flight) else None

@@ -3,7 +3,8 @@
 OASIS MQTT Version 3.1.1; section numbers in the comments are that standard's. The caller owns the stream and the
 reconnecting, numbers its publishes itself (so that one sent again after a reconnect keeps its packet identifier, 4.4)
 and gets every acknowledgement by a call. A packet's length is checked before memory is taken for it. What the broker
-answers is awaited with `stream.expect`, so that a virtual node's time stands still meanwhile.
+answers is awaited with `stream.expect`, so that a virtual node's time stands still meanwhile. `mqtt5` overrides what
+MQTT 5 says otherwise.
 """
 
 import asyncio
@@ -79,7 +80,12 @@ def connect_packet(client, user, password, keepalive, clean, will):
 
 
 class Client:
-    """One connection. `acked(packet id)` is called for each PUBACK, `received(topic, payload)` for each message."""
+    """One connection. `acked(packet id)` is called for each PUBACK, `received(topic, payload)` for each message.
+
+    Once connected, `window` is how many publishes may be under way, `keepalive` the seconds that hold.
+    """
+
+    PROPERTIES = b""  # an empty set of them, in a packet that has some
 
     def __init__(self, stream, acked, received=None, limit=LIMIT):
         self._stream = stream
@@ -88,6 +94,9 @@ class Client:
         self._limit = limit
         self._lock = asyncio.Lock()
         self._awaited = 0
+        self.window = 65535
+        self.keepalive = 0
+        self.expiry = 0  # seconds for which the broker is to remember the session, where it can be told
         self.pinged = False  # a PINGREQ waits for its answer
         self.session = False  # the broker remembered this client's session
 
@@ -107,18 +116,46 @@ class Client:
     async def connect(self, client, user="", password="", keepalive=0, clean=False, will=None):
         """CONNECT and its CONNACK; MQTTError with the broker's reason when it refuses."""
         self._expect(1)
-        await self._send(connect_packet(client, user, password, keepalive, clean, will))
+        self.keepalive = keepalive
+        await self._send(self._hello(client, user, password, keepalive, clean, will))
         try:
             kind, body = await asyncio.wait_for_ms(self._packet(), _CONNACK_WAIT)
         finally:
             self._expect(-1)
-        if kind != 0x20 or len(body) != 2 or body[0] > 1:
+        if kind != 0x20:
+            raise MQTTError(PROTOCOL, "something else than CONNACK came first")
+        self._welcome(body)
+
+    # -- what MQTT 5 says otherwise
+
+    def _hello(self, client, user, password, keepalive, clean, will):
+        return connect_packet(client, user, password, keepalive, clean, will)
+
+    def _welcome(self, body):
+        # CONNACK (3.2)
+        if len(body) != 2 or body[0] > 1:
             raise MQTTError(PROTOCOL, "something else than CONNACK came first")
         code = body[1]
         if code:
             why = _REFUSALS[code] if code < len(_REFUSALS) else "return code %d" % code
             raise MQTTError(1000 + code, "the broker refuses: " + why)
         self.session = body[0] == 1
+
+    def _answer(self, body, size):
+        # PUBACK (3.4) or SUBACK (3.9): the broker's verdict, which ends the connection when it is a refusal.
+        if len(body) != size:
+            raise MQTTError(PROTOCOL, "an acknowledgement of %d bytes" % len(body))
+        if size == 3 and body[2] & 0x80:
+            raise MQTTError(REFUSED, "the broker refuses a subscription")
+
+    def _skip(self, body, start):
+        # Where the payload of a message begins whose header ends at `start`.
+        return start
+
+    def _other(self, first, body):
+        raise MQTTError(PROTOCOL, "a packet that no broker may send: %02x" % first)
+
+    # --
 
     async def _packet(self):
         # One packet (2.2): (first byte, body). Its length is judged before its body is read.
@@ -143,10 +180,11 @@ class Client:
     async def publish(self, topic, payload, pid, again=False):
         """PUBLISH with QoS 1 (3.3); `again` marks one that was sent before."""
         name = text(topic)
-        head = packet(0x3A if again else 0x32, len(name) + 2 + len(payload))
+        head = packet(0x3A if again else 0x32, len(name) + 2 + len(self.PROPERTIES) + len(payload))
         head += name
         head.append(pid >> 8)
         head.append(pid & 255)
+        head += self.PROPERTIES
         self._expect(1)
         if len(payload) <= 1024:
             head += payload
@@ -156,12 +194,12 @@ class Client:
 
     async def say(self, topic, payload, retain=False):
         """PUBLISH with QoS 0: said once, not acknowledged."""
-        name = text(topic)
+        name = text(topic) + self.PROPERTIES
         await self._send(packet(0x31 if retain else 0x30, len(name) + len(payload)) + name + payload)
 
     async def subscribe(self, topic, pid, qos=1):
         """SUBSCRIBE to one topic (3.8); the answer comes to `run`."""
-        body = bytes((pid >> 8, pid & 255)) + text(topic) + bytes((qos,))
+        body = bytes((pid >> 8, pid & 255)) + self.PROPERTIES + text(topic) + bytes((qos,))
         self._expect(1)
         await self._send(packet(0x82, len(body)) + body)
 
@@ -182,19 +220,19 @@ class Client:
             kind = first >> 4
             if kind == 3:
                 await self._message(first, body)
-            elif first == 0x40 and len(body) == 2:
+            elif first == 0x40 and len(body) >= 2:
                 self._expect(-1)
+                self._answer(body, 2)
                 self._acked(body[0] << 8 | body[1])
             elif first == 0xD0 and not body:
                 if self.pinged:
                     self.pinged = False
                     self._expect(-1)
-            elif first == 0x90 and len(body) == 3:
+            elif first == 0x90 and len(body) >= 3:
                 self._expect(-1)
-                if body[2] & 0x80:
-                    raise MQTTError(REFUSED, "the broker refuses a subscription")
+                self._answer(body, 3)
             else:
-                raise MQTTError(PROTOCOL, "a packet that no broker may send: %02x" % first)
+                self._other(first, body)
 
     async def _message(self, first, body):
         # An incoming PUBLISH (3.3). QoS 2 was never asked for, so none may come.
@@ -208,6 +246,6 @@ class Client:
                 topic = str(memoryview(body)[2 : 2 + size], "utf-8")
             except UnicodeError:
                 raise MQTTError(PROTOCOL, "a topic that is no text") from None
-            self._received(topic, memoryview(body)[start:])
+            self._received(topic, memoryview(body)[self._skip(body, start) :])
         if qos:
             await self._send(b"\x40\x02" + body[start - 2 : start])
