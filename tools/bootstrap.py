@@ -64,7 +64,11 @@ BARE_PEERS = (
 # A C program with a Python face: where there is no compiler, it alone is missing.
 COMPILED_PEERS = ("sensirion-gas-index-algorithm==3.2.2",)
 # Peers whose pins conflict with ours: each in a folder of its own, build/peers/<name>, put on PYTHONPATH by its test.
-APART = {"zcbor": ("zcbor==0.9.1", "cbor2<6")}
+APART = {
+    "aiocoap": ("aiocoap[oscore]==0.4.17", "lakers-python==0.6.2"),
+    "lakers": ("lakers-python==0.6.2",),
+    "zcbor": ("zcbor==0.9.1", "cbor2<6"),
+}
 
 
 class SetupError(Exception):
