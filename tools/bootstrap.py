@@ -66,6 +66,14 @@ COMPILED_PEERS = ("sensirion-gas-index-algorithm==3.2.2",)
 # Peers whose pins conflict with ours: each in a folder of its own, build/peers/<name>, put on PYTHONPATH by its test.
 APART = {
     "aiocoap": ("aiocoap[oscore]==0.4.17", "lakers-python==0.6.2"),
+    "drivers": (  # MicroPython's, measured beside ours
+        "bme280-upy==2.1.0",
+        "micropython-lis3dh==0.1.2",
+        "micropython-scd30==0.2.0",
+        "micropython-sgp40==0.1.0",
+        "micropython-sht4x==0.1.0",
+        "pms5003-micropython==0.0.7",
+    ),
     "lakers": ("lakers-python==0.6.2",),
     "zcbor": ("zcbor==0.9.1", "cbor2<6"),
 }
