@@ -14,6 +14,15 @@ def runtime():
     return "%s %s" % (sys.implementation[0], ".".join(str(n) for n in sys.implementation[1][:3]))
 
 
+def _about(entry, driver):
+    """What the board description says of a sensor, and, stronger, what its driver knows of itself."""
+    found = dict(entry.get("about") or {})
+    about = getattr(driver, "about", None)
+    if about:
+        found.update(about())
+    return found
+
+
 def _encode(node, board, epoch, seq, facts):
     """The frame; `facts` says whether with what the board description knows beside what the node sees for itself."""
     entries = board.get("sensors", ())
@@ -25,7 +34,7 @@ def _encode(node, board, epoch, seq, facts):
             Sensor(
                 driver=sensor.name,
                 columns=tuple(sorted(sensor.columns)),
-                **(entries[sensor.index].get("about") or {} if facts else {}),
+                **(_about(entries[sensor.index], sensor.driver) if facts else {}),
             )
             for sensor in node.sensors
         ),

@@ -5,7 +5,6 @@ round, words are all zero, exactly as if there were no microphone at all; a look
 """
 
 import asyncio
-import sys
 
 _FRAMES = 480
 _LOOKS = 10  # of 10 ms at 48 kHz: a microphone takes up to 85 ms to wake up
@@ -26,12 +25,3 @@ async def other(port, rate):
         return right != 0 and left == 0
     finally:
         stream.deinit()
-
-
-def forget():
-    """Take this module's code off the heap."""
-    sys.modules.pop(__name__, None)
-    try:
-        delattr(sys.modules["node.sound"], "channels")
-    except (AttributeError, KeyError):
-        pass

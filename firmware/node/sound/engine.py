@@ -72,7 +72,7 @@ class Engine:
         """`calibration` in 0.01 dB is added to every level. The last two are `bands.Bank` and `equaliser.Equaliser`."""
         module = kernel_for(rate)
         self.bank = bank
-        self._equaliser = equaliser
+        self.equaliser = equaliser
         self._dc_limit = 65536 if equaliser is None else equaliser.dc_limit
         self.swapped = False  # the words are silent because the microphone speaks in the other channel
         self.interval = interval
@@ -116,8 +116,8 @@ class Engine:
         q[1] = q[3] = -40
         if self.bank:
             self.bank.restart()
-        if self._equaliser:
-            self._equaliser.restart()
+        if self.equaliser:
+            self.equaliser.restart()
         self._left = self.block_size
         self.settle = _SETTLE
         self._lost = 0
@@ -146,7 +146,7 @@ class Engine:
         """`count` words, a multiple of four, of an array or buffer of 32-bit words."""
         kernel = self._kernel
         bank = self.bank
-        equaliser = self._equaliser
+        equaliser = self.equaliser
         st = self.st
         at = 0
         while at < count:

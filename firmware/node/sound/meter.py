@@ -7,6 +7,7 @@ No board has these methods.
 """
 
 import asyncio
+import sys
 
 from micropython import const
 
@@ -31,23 +32,33 @@ _PATIENCE = const(2000)  # ms without a word until the clock counts as missing
 _SLICE = const(3600000)
 
 
+def let_go(name):
+    """A module that is needed once: its code leaves the heap when the caller does."""
+    sys.modules.pop(name, None)
+    parent, last = name.rsplit(".", 1)
+    try:
+        delattr(sys.modules[parent], last)
+    except (AttributeError, KeyError):
+        pass
+
+
 class Port:
     """An I2S bus of the board, not yet open: the meter decides at which rate, and opens it again after a fault."""
 
     def __init__(self, hal, name):
         self._hal = hal
-        self._name = name
+        self.name = name
         self.now = hal.uptime_ms
 
     def open(self, rate, stereo=False):
-        return self._hal.i2s(self._name, rate, True) if stereo else self._hal.i2s(self._name, rate)
+        return self._hal.i2s(self.name, rate, True) if stereo else self._hal.i2s(self.name, rate)
 
 
 class Meter:
     """A driver that accumulates (drivers/README.md), plus `run()`. Settings:
 
     microphone   a name of `microphones`; rate 48000, 24000 or 16000
-    calibration  what a calibrator says is missing, in 0.01 dB, at most +-20 dB
+    calibration  what a calibrator says is missing, in 0.01 dB, at most +-20 dB; one that is stored is stronger
     quantities   names, if not all ten
     bands        "octave" or "third": levels in these bands, too
     equaliser    true: the microphone's published response is taken out (`equaliser`)
@@ -62,6 +73,12 @@ class Meter:
     ):
         if not -2000 <= calibration <= 2000:
             raise ValueError("calibration: -2000 to 2000, in 0.01 dB")
+        from . import calibration as calibrations
+
+        record = calibrations.stored(port.name, microphone)
+        if record:
+            calibration = record["offset"]
+        let_go("node.sound.calibration")
         bank = None
         if bands is not None:
             if bands not in ("octave", "third"):
@@ -80,11 +97,12 @@ class Meter:
             if not asked or not all(q in self._columns for q in asked):
                 raise ValueError("quantities: only sound levels are measured here")
             self.QUANTITIES = tuple(q for q in self._columns if q in asked)
-        self._port = port
+        self.port = port
         self._rate = rate
+        self.microphone = microphone
         self._interval = Interval()
-        self._engine = engine.Engine(self._interval, rate, microphone, calibration, bank, equaliser or None)
-        self.second = self._engine.second
+        self.engine = engine.Engine(self._interval, rate, microphone, calibration, bank, equaliser or None)
+        self.second = self.engine.second
         chunk = rate * _CHUNK_MS // 1000
         self._words = bytearray(4 * chunk + 12)
         whole = memoryview(self._words)
@@ -101,11 +119,19 @@ class Meter:
 
     # The driver
 
+    def about(self):
+        """What this sensor is, for the descriptor."""
+        from . import calibration
+
+        found = calibration.about(self.port.name, self.microphone, self._rate, self.engine.equaliser)
+        let_go("node.sound.calibration")
+        return found
+
     def start(self):
         """0: the task measures all the time. The first call of all begins the first interval."""
         if not self._running:
             self._running = True
-            self._read_at = self._port.now()
+            self._read_at = self.port.now()
         return 0
 
     def stop(self):
@@ -115,12 +141,12 @@ class Meter:
 
     def read(self):
         """The interval that ends now, and the next one begins."""
-        now = self._port.now()
+        now = self.port.now()
         interval = self._interval
         if self._known is not None:
             self._enter_stretch(now)
         else:
-            self._engine.close()
+            self.engine.close()
         covered = interval.blocks * 5
         if not covered:
             code = _CODES[interval.fault]
@@ -132,7 +158,7 @@ class Meter:
             covered * 2 < now - self._read_at
             or interval.fault == signal.DC
             or interval.mean(2) is None
-            or interval.mean(2) < self._engine.noise + 5000
+            or interval.mean(2) < self.engine.noise + 5000
         ):
             # Less than half of the interval, a strange mean, or no louder than the microphone itself.
             code = _SUSPICIOUS
@@ -142,9 +168,9 @@ class Meter:
             interval.mean(2), interval.laf_max, interval.exceeded(10), interval.exceeded(90), interval.mean(1),
             interval.mean(0), interval.laf_min, interval.las_max, interval.lc_peak, interval.exceeded(50),
         ]  # fmt: skip
-        bank = self._engine.bank
+        bank = self.engine.bank
         if bank:
-            values += [bank.level(k, self._engine.base) for k in range(len(bank.quantities))]
+            values += [bank.level(k, self.engine.base) for k in range(len(bank.quantities))]
             bank.clear()
         self.last_lost = interval.lost
         self.last_fault = interval.fault
@@ -185,7 +211,7 @@ class Meter:
             self._stream = None
 
     async def _listen(self):
-        port = self._port
+        port = self.port
         self._stream = stream = port.open(self._rate)
         self.starts += 1
         self._opened = port.now()
@@ -197,7 +223,7 @@ class Meter:
             if has_levels and port.now() >= until:
                 heard, until = stream.schedule()
                 if not heard:
-                    self._engine.close()
+                    self.engine.close()
                     self._known = port.now()
                     fresh = True
                     # In slices, so that nothing ever waits for an instant that is too far away to be counted.
@@ -208,7 +234,7 @@ class Meter:
                     continue
             if fresh:
                 fresh = False
-                self._engine.restart()
+                self.engine.restart()
                 self._waiting = 0
                 self._clock_zero = port.now()
                 self._heard = 0
@@ -224,15 +250,15 @@ class Meter:
                 if self._told == signal.SILENT:
                     self._stream = None
                     stream.deinit()
-                    self._engine.swapped = await self._other_channel()
+                    self.engine.swapped = await self._other_channel()
                     return
 
     async def _other_channel(self):
         """Whether the microphone speaks in the other half of the frame; the bus is closed before and after."""
         from . import channels
 
-        found = await channels.other(self._port, self._rate)
-        channels.forget()
+        found = await channels.other(self.port, self._rate)
+        let_go("node.sound.channels")
         return found
 
     async def _step(self, stream):
@@ -241,10 +267,10 @@ class Meter:
         if not got:
             raise OSError(5)
         got //= 4
-        engine = self._engine
+        engine = self.engine
         self._heard += got
         # What the clock says should have come, less what came, less what may still wait in the driver's queue.
-        elapsed = self._port.now() - self._clock_zero
+        elapsed = self.port.now() - self._clock_zero
         behind = elapsed * (self._rate // 1000) - self._heard
         if behind > _QUEUE:
             engine.lose(behind)
@@ -275,9 +301,9 @@ class Meter:
                 interval.miss(end - begin, signal.SILENT)
             elif interval.blocks + (end - begin) // 5 <= LONGEST:
                 interval.add_stretch(end - begin, levels)
-                if self._engine.bank:
-                    self._engine.bank.add_stretch(
-                        (end - begin) * (self._rate // 1000) // 512, levels[17:], self._engine.base
+                if self.engine.bank:
+                    self.engine.bank.add_stretch(
+                        (end - begin) * (self._rate // 1000) // 512, levels[17:], self.engine.base
                     )
             begin = end
         self._known = now

@@ -1,0 +1,90 @@
+"""`citymote node`: talk to one node."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from citymote.cli.common import JsonOption, guarded, say
+from citymote.errors import UsageError
+
+if TYPE_CHECKING:
+    from citymote.calibration import Request, Result
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(no_args_is_help=True, help="Talk to one node.")
+    group.command("calibrate-sound")(guarded(calibrate_sound))
+    app.add_typer(group, name="node")
+
+
+def calibrate_sound(
+    instrument: Annotated[str, typer.Option("--instrument", help="What it is calibrated with: maker, type, number.")],
+    operator: Annotated[str, typer.Option("--operator", help="Who does it: initials are enough, they are published.")],
+    port: Annotated[str | None, typer.Option("--port", help="Serial port of the board.", show_default=False)] = None,
+    virtual: Annotated[
+        Path | None, typer.Option("--virtual", help="Directory of a virtual node.", show_default=False)
+    ] = None,
+    level: Annotated[float, typer.Option("--level", help="Level of the calibrator, dB.")] = 94.0,
+    reference: Annotated[
+        float | None,
+        typer.Option(
+            "--reference", help="No calibrator: LAeq that a reference meter beside it shows, dB.", show_default=False
+        ),
+    ] = None,
+    meter: Annotated[int, typer.Option("--meter", min=0, help="Which of the node's sound level meters.")] = 0,
+    error: Annotated[
+        float, typer.Option("--error", help="Virtual node: how far its microphone is off its data sheet, dB.")
+    ] = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Calibrate a node's sound level meter with a 1 kHz calibrator, or against a reference meter.
+
+    Put the calibrator on the microphone (or the reference meter beside it, in steady sound), then:
+
+    citymote node calibrate-sound --port /dev/ttyUSB0 --level 94 --instrument "Type 4231 no. 31" --operator hk
+
+    The node listens for ten seconds (a minute against a reference), refuses what is no steady tone of 1 kHz or too far
+    off to be believed, and stores one offset with date, instrument and operator. Its descriptor carries them.
+    """
+    from citymote.calibration import SECONDS, Request, over_serial
+
+    if (port is None) == (virtual is None):
+        raise UsageError("which node is meant", "", "Give --port PORT or --virtual DIRECTORY.")
+    kind = "calibrator" if reference is None else "reference"
+    request = Request(level if reference is None else reference, instrument, operator, kind, meter)
+    say(f"the node listens for {SECONDS[kind]} seconds ...")
+    if virtual is not None:
+        result = _on_virtual(virtual, request, error)
+    else:
+        result = over_serial(port or "", request)
+    if as_json:
+        print(json.dumps(asdict(result)))
+        return
+    print(f"{result.microphone}: heard {result.heard:.2f} dB, it was {result.level:.2f} dB")
+    print(f"offset {result.offset:+.2f} dB (before: {result.before:+.2f} dB), stored; take the calibrator off")
+
+
+def _on_virtual(directory: Path, request: "Request", error: float) -> "Result":
+    """A virtual node hears what it is to hear: the calibrator's tone, or a street as loud as the reference says."""
+    from citymote import boards
+    from citymote.calibration import on_virtual
+    from citymote.testing.bridge import Wiring
+    from citymote.testing.emul.microphone import I2SMicrophone
+
+    described = directory / "board.json"
+    board: dict[str, Any] = json.loads(described.read_text()) if described.exists() else boards.load("virtual")
+    meters = [sensor for sensor in board["sensors"] if sensor["driver"] == "sound_meter"]
+    if request.meter >= len(meters):
+        raise UsageError(f"{directory} has {len(meters)} sound level meters")
+    settings: dict[str, Any] = meters[request.meter].get("settings") or {}
+    microphone = I2SMicrophone(
+        lambda now: request.level, settings.get("microphone", "inmp441"), settings.get("rate", 48000), "always",
+        error=error,
+    )  # fmt: skip
+    if request.kind == "calibrator":
+        microphone.calibrator = request.level
+    return on_virtual(directory, board, Wiring({meters[request.meter]["bus"]: microphone}), request)
