@@ -1,0 +1,79 @@
+"""Writes the SUIT envelopes that nodes accept, and reads anyone's (SPEC 14.6).
+
+The bytes are the profile's only ones: same index, sequence and class, same manifest. Signatures are over the manifest's
+digest alone, so a second one (another key, or HSS-LMS for a city that plans for quantum computers) is added later
+without touching the first.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from citymote_protocol import cbor as _cbor
+from citymote_protocol import cbor_bytes as _cbor_bytes
+from citymote_protocol import suit as _suit
+
+# Untyped, because the node runs them too.
+cbor: Any = _cbor
+cbor_bytes: Any = _cbor_bytes
+suit: Any = _suit
+
+VENDOR_ID = uuid.uuid5(uuid.NAMESPACE_DNS, "citymote").bytes
+"""RFC 9562 version 5 over the project's name, as SUIT asks for. A maker with a fork of its own takes another."""
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key that signs manifests: `kid` names it, `sign` makes r || s of a SHA-256 digest (HSS-LMS: of the bytes)."""
+
+    kid: bytes
+    sign: Callable[[bytes], bytes]
+    algorithm: int = suit.ESP256
+
+
+def class_id(architecture: str, vendor_id: bytes = VENDOR_ID) -> bytes:
+    """The class of nodes that run this architecture's `.mpy` files: all that decides whether an application can run."""
+    return uuid.uuid5(uuid.UUID(bytes=vendor_id), f"application {architecture}").bytes
+
+
+def _digest(data: bytes) -> bytes:
+    return bytes(cbor.dumps([suit.SHA256, sha256(data).digest()]))
+
+
+def manifest(index: bytes, sequence: int, class_: bytes, vendor_id: bytes = VENDOR_ID) -> bytes:
+    """The manifest's own bytes (SPEC 14.6.2)."""
+    pairs, dumps = cbor.Pairs, cbor.dumps
+    parameters = pairs([(1, vendor_id), (2, class_), (3, _digest(index)), (14, len(index))])
+    shared = dumps([20, parameters, 1, 15, 2, 15])
+    common = dumps(pairs([(2, [[suit.COMPONENT]]), (4, shared)]))
+    install = dumps([20, pairs([(21, suit.INDEX)]), 21, 2, 3, 15])
+    return bytes(dumps(pairs([(1, 1), (2, sequence), (3, common), (7, dumps([3, 15])), (20, install)])))
+
+
+def _block(signer: Signer, digest: bytes) -> bytes:
+    protected = cbor.dumps(cbor.Pairs([(1, signer.algorithm)]))
+    signed = bytes(suit.to_be_signed(digest, protected))
+    signature = signer.sign(sha256(signed).digest() if signer.algorithm == suit.ESP256 else signed)
+    return bytes(
+        cbor_bytes.head(cbor.TAGGED, 18) + cbor.dumps([protected, cbor.Pairs([(4, signer.kid)]), None, signature])
+    )
+
+
+def envelope(
+    index: bytes, sequence: int, class_: bytes, signers: Sequence[Signer], vendor_id: bytes = VENDOR_ID
+) -> bytes:
+    """A signed envelope with the index inside; ValueError where a node would find it too large."""
+    made = manifest(index, sequence, class_, vendor_id)
+    digest = _digest(bytes(cbor.dumps(made)))
+    blocks = [_block(signer, digest) for signer in signers]
+    parts = cbor.Pairs([(2, cbor.dumps([digest, *blocks])), (3, made), (suit.INDEX, index)])
+    out = bytes(cbor_bytes.head(cbor.TAGGED, 107) + cbor.dumps(parts))
+    if not 1 <= len(blocks) <= suit.MAX_BLOCKS:
+        raise ValueError(f"a manifest has 1 to {suit.MAX_BLOCKS} signatures")
+    if len(out) > suit.MOST:
+        raise ValueError(f"the manifest has {len(out)} bytes, a node takes {suit.MOST}: make fewer, larger files")
+    return out
