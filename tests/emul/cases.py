@@ -149,6 +149,21 @@ CASES = (
     ),
     Case("rain_gauge", {"rain": (0, 400)}, "none", {"bucket": 100}, unplugged_says=(0,), hourly={"rain": "rain_rate"}),
     Case("motion", {"visitors": (0, 200)}, "none", unplugged_says=(0,), hourly={"visitors": "visitors"}),
+    Case("sensecap_one", {"wind_speed": (0, 600), "wind_direction": (0, 359)}, "crc", unplugged_says=(8,)),
+    Case(
+        "sensecap_one",
+        {
+            "wind_speed": (0, 600),
+            "wind_direction": (0, 359),
+            "temperature": (-400, 850),
+            "humidity": (0, 1000),
+            "pressure": (3000, 12500),
+        },
+        "crc",
+        {"address": 10, "climate": True},
+        ident="sensecap_one-climate",
+        unplugged_says=(8,),
+    ),
     Case("s8", {"co2": (1, 10000)}, "crc", unplugged_says=(8,)),
     Case("s8", {"co2": (1, 10000)}, "crc", {"abc_period": 0}, ident="s8-abc_period", unplugged_says=(8,)),
     Case(

@@ -385,9 +385,9 @@ def test_s8_examples_of_the_modbus_description() -> None:
     ):
         chip.receive(0, bytes.fromhex(question))
         assert chip.transmit(100) == bytes.fromhex(reply)
-    request = importlib.import_module("node.drivers.s8").request
-    assert request(4, 0, 4) == bytes.fromhex("fe0400000004e5c6")
-    assert request(4, 3, 1) == bytes.fromhex("fe0400030001d5c5")
+    request = importlib.import_module("node.drivers.modbus").request
+    assert request(0xFE, 4, 0, 4) == bytes.fromhex("fe0400000004e5c6")
+    assert request(0xFE, 4, 3, 1) == bytes.fromhex("fe0400030001d5c5")
 
 
 def test_ina219_example_of_the_datasheet() -> None:

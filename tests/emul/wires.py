@@ -133,6 +133,9 @@ class LocalUART:
         self.log.append(("read", bytes(buf[:count])))
         return count or None
 
+    def flush(self) -> None:
+        self.log.append(("flush", b""))
+
 
 class LocalADC:
     def __init__(self, clock: Clock, chip: AnalogInput | None, wire: Wire) -> None:
@@ -174,12 +177,13 @@ class World:
         self.wire = wire or Wire()
         self.part = part
         bus: Any
-        if driver.BUS == "i2c":
+        kind = driver.BUS if isinstance(driver.BUS, str) else driver.BUS[0]
+        if kind == "i2c":
             bus = LocalI2C(self.clock, [part] if isinstance(part, I2CChip) else [], self.wire)
-        elif driver.BUS == "uart":
+        elif kind == "uart":
             assert part is None or isinstance(part, UARTChip)
             bus = LocalUART(self.clock, part, self.wire)
-        elif driver.BUS == "adc":
+        elif kind == "adc":
             assert part is None or isinstance(part, AnalogInput)
             bus = LocalADC(self.clock, part, self.wire)
         else:

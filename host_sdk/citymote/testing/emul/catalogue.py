@@ -31,6 +31,7 @@ from .scd4x import SCD4x
 from .scd30 import SCD30
 from .sds011 import SDS011
 from .sen5x import SEN66, SEN5x
+from .sensecap_one import SenseCAPOne
 from .sgp4x import SGP40, SGP41
 from .sht3x import SHT3x
 from .sht4x import SHT4x
@@ -134,6 +135,19 @@ _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
 _ENTRIES = (
+    Entry(
+        "sensecap_one",
+        "uart",
+        ("wind_speed", "wind_direction", "temperature", "humidity", "pressure"),
+        lambda sources, settings: SenseCAPOne(
+            sources.get("wind_speed", _zero),
+            sources.get("wind_direction", _zero),
+            *((sources.get("temperature", _zero), sources.get("humidity", _zero), sources.get("pressure", _sea_level)))
+            if settings.get("climate")
+            else (),
+            **_only(settings, "address"),
+        ),
+    ),
     Entry(
         "veml7700",
         "i2c",

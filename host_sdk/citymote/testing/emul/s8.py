@@ -7,21 +7,12 @@ Measures every 4 s; the automatic baseline correction's period is kept without p
 from __future__ import annotations
 
 from .base import Source, UARTChip
+from .modbus import crc16
 
 _PERIOD = 4000
 _ANSWER_MS = 30
 _ABC_PERIOD = 0x1F
 _INPUTS = {0x00: "status", 0x01: "alarm", 0x02: "output", 0x03: "co2", 0x19: "type", 0x1A: "type", 0x1C: "firmware"}
-
-
-def crc16(data: bytes) -> bytes:
-    """Modbus' CRC, low byte first."""
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ 0xA001 if crc & 1 else crc >> 1
-    return crc.to_bytes(2, "little")
 
 
 class S8(UARTChip):
