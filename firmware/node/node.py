@@ -49,6 +49,8 @@ class Node:
         self.clock.note()
         self.supervisor.alive("sampling")
         self.health.tick()
+        if self.settings["discovery"]:
+            self.telemetry.wake()
 
     def _clock_changed(self):
         if self.store:
@@ -94,6 +96,11 @@ class Node:
                 await asyncio.wait_for_ms(self.asked.wait(), _FIRST_TIME)
             except asyncio.TimeoutError:
                 pass
+
+    def live(self):
+        """The last row: (its time, columns, integers or None, quality codes), or None before the first one."""
+        last = self.sampler
+        return None if last.last is None else (last.last, last.columns, last.values, last.quality)
 
     def moment(self):
         """The time of something that happens now, as a frame says it: (time, clock state)."""

@@ -32,8 +32,8 @@ class Sampler:
         self._interval = interval
         self._keep = keep
         self._log = log
-        self._values = [None] * len(self.columns)
-        self._quality = bytearray(len(self.columns))
+        self.values = [None] * len(self.columns)  # of the last row
+        self.quality = bytearray(len(self.columns))
         self._judge = Judge(self.columns, interval, rules)
 
     def warm_up(self):
@@ -71,8 +71,8 @@ class Sampler:
     def _close(self, time, end, number):
         if abs(self._clock.until(time) - end) > _LATE:
             time = self._clock.at(end)  # the time became known, or jumped, within this interval
-        values = self._values
-        quality = self._quality
+        values = self.values
+        quality = self.quality
         for sensor in self.sensors:
             if sensor.accumulates:
                 sensor.close()

@@ -83,6 +83,11 @@ def describe(node):
     from .health import Health
 
     s = node.settings
+    if s["discovery"] and not s["lorawan"]:
+        from .describe import FIRMWARE
+        from .discovery import Discovery
+
+        node.telemetry.extra = Discovery(node, node.hal.board().get("board", "unknown"), FIRMWARE)
     node.health = Health(node, node.hal, s["status_interval"])
     if s["lorawan"]:
         node.telemetry.slim(node.health)

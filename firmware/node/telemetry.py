@@ -49,6 +49,7 @@ class Telemetry:
         self._link = link
         self._seal = seal
         self.received = None
+        self.extra = None  # what else is said: `connected(client)` after connecting, `row(client)` after each row
         self._wake = asyncio.Event()
         self._flight = {}  # packet id: sequence, under way
         self._numbers = {}  # sequence: packet id, of frames that were sent and not acknowledged, over reconnects
@@ -136,6 +137,8 @@ class Telemetry:
             self._ended = None
             reader = asyncio.create_task(self._read(client))
             await client.say(self._topic + "link", b"online", True)
+            if self.extra:
+                await self.extra.connected(client)  # pyright: ignore[reportGeneralTypeIssues]
             if self.received:
                 await client.subscribe(self._topic + "commands", self._number())
             self._flight = {}
@@ -178,6 +181,8 @@ class Telemetry:
         keepalive = client.keepalive * 750  # three quarters of it, in ms
         while True:
             self._wake.clear()
+            if self.extra:
+                await self.extra.row(client)  # pyright: ignore[reportGeneralTypeIssues]
             pause = await self._fill(client)
             if self._ended:
                 raise self._ended
