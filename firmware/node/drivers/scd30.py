@@ -7,8 +7,9 @@ up to 30 ms, once a day by 150 ms: the bus must be given that timeout.
 
 from citymote_protocol.quantities import CO2, HUMIDITY, TEMPERATURE
 
+from .continuous import Continuous, command
 from .fault import OK, OUT_OF_RANGE, WRONG_CHIP, Fault
-from .sensirion import Continuous, command, scaled_float
+from .sensirion_float import scaled_float
 
 _TIME = 10  # ID 1.1: 3 ms between write and read; the maker's driver leaves 10
 

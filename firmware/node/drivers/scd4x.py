@@ -7,8 +7,9 @@ first.
 
 from citymote_protocol.quantities import CO2, HUMIDITY, TEMPERATURE
 
+from .continuous import Continuous, command
 from .fault import OK, OUT_OF_RANGE, WRONG_CHIP, Fault
-from .sensirion import Continuous, command, word
+from .sensirion import word
 
 
 class SCD4x(Continuous):

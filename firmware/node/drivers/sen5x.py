@@ -7,8 +7,10 @@ calls unknown.
 
 from citymote_protocol.quantities import HUMIDITY, NOX_INDEX, PM1, PM2_5, PM4, PM10, TEMPERATURE, VOC_INDEX
 
-from .fault import OK, OUT_OF_RANGE, REJECTED, SUSPICIOUS, WARMING_UP, WRONG_CHIP, Fault
-from .sensirion import Continuous, command, rounded, signed, word
+from .continuous import Continuous, command
+from .fault import OK, REJECTED, SUSPICIOUS, WRONG_CHIP, Fault
+from .sen import reading, signed
+from .sensirion import word
 
 _DUST = (PM1, PM2_5, PM4, PM10)
 _CLIMATE = (HUMIDITY, TEMPERATURE)
@@ -72,18 +74,6 @@ class SEN5x(Continuous):
         if len(self.QUANTITIES) > 7:
             result.append(reading(NOX_INDEX, signed(values, 21), 0x7FFF, 500, gas, 10))
         return result
-
-
-def reading(quantity, raw, unknown, limit, quality, by=1):
-    """A word as a reading: unknown is absent, a failed part rejects, beyond its specified range it is marked."""
-    if quality == REJECTED:
-        return (quantity, None, REJECTED)
-    if raw == unknown:
-        return (quantity, None, WARMING_UP)
-    value = rounded(raw, by) if by > 1 else raw
-    if value > limit and quality == OK:
-        quality = OUT_OF_RANGE
-    return (quantity, value, quality)
 
 
 DRIVER = SEN5x

@@ -6,8 +6,10 @@ learnt or measured yet it calls unknown: NOx for the first 10 s, CO2 for the fir
 
 from citymote_protocol.quantities import CO2, HUMIDITY, NOX_INDEX, PM1, PM2_5, PM4, PM10, TEMPERATURE, VOC_INDEX
 
-from .fault import OK, OUT_OF_RANGE, REJECTED, SUSPICIOUS, WARMING_UP, WRONG_CHIP, Fault
-from .sensirion import Continuous, command, rounded, signed, word
+from .continuous import Continuous, command
+from .fault import OK, REJECTED, SUSPICIOUS, WRONG_CHIP, Fault
+from .sen import reading, signed
+from .sensirion import word
 
 
 class SEN66(Continuous):
@@ -59,28 +61,16 @@ class SEN66(Continuous):
         gas = REJECTED if status[4] & 0x80 else OK
         carbon = REJECTED if status[3] & 0x12 else OK
         return (
-            _reading(PM1, word(values, 0), 0xFFFF, 10000, dust),
-            _reading(PM2_5, word(values, 3), 0xFFFF, 10000, dust),
-            _reading(PM4, word(values, 6), 0xFFFF, 10000, dust),
-            _reading(PM10, word(values, 9), 0xFFFF, 10000, dust),
-            _reading(HUMIDITY, signed(values, 12), 0x7FFF, 1000, climate, 10),
-            _reading(TEMPERATURE, signed(values, 15), 0x7FFF, 500, climate, 20),
-            _reading(VOC_INDEX, signed(values, 18), 0x7FFF, 500, gas, 10),
-            _reading(NOX_INDEX, signed(values, 21), 0x7FFF, 500, gas, 10),
-            _reading(CO2, word(values, 24), 0xFFFF, 40000, carbon),
+            reading(PM1, word(values, 0), 0xFFFF, 10000, dust),
+            reading(PM2_5, word(values, 3), 0xFFFF, 10000, dust),
+            reading(PM4, word(values, 6), 0xFFFF, 10000, dust),
+            reading(PM10, word(values, 9), 0xFFFF, 10000, dust),
+            reading(HUMIDITY, signed(values, 12), 0x7FFF, 1000, climate, 10),
+            reading(TEMPERATURE, signed(values, 15), 0x7FFF, 500, climate, 20),
+            reading(VOC_INDEX, signed(values, 18), 0x7FFF, 500, gas, 10),
+            reading(NOX_INDEX, signed(values, 21), 0x7FFF, 500, gas, 10),
+            reading(CO2, word(values, 24), 0xFFFF, 40000, carbon),
         )
-
-
-def _reading(quantity, raw, unknown, limit, quality, by=1):
-    """A word as a reading: unknown is absent, a failed part rejects, beyond its specified range it is marked."""
-    if quality == REJECTED:
-        return (quantity, None, REJECTED)
-    if raw == unknown:
-        return (quantity, None, WARMING_UP)
-    value = rounded(raw, by) if by > 1 else raw
-    if value > limit and quality == OK:
-        quality = OUT_OF_RANGE
-    return (quantity, value, quality)
 
 
 DRIVER = SEN66

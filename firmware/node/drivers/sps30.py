@@ -17,7 +17,8 @@ from citymote_protocol.quantities import (
 )
 
 from .fault import FROZEN, OK, OUT_OF_RANGE, REJECTED, SUSPICIOUS, WARMING_UP, WRONG_CHIP, Fault
-from .sensirion import check, put_word, scaled_float, word
+from .sensirion import check, put_word, word
+from .sensirion_float import scaled_float
 
 _ADDRESS = 0x69  # DS 6: fixed
 # DS 6.3: pointer addresses
