@@ -118,6 +118,10 @@ NAMES = """
 117 sound_lost
 118 sound_overload
 119 sleep_time
+120 update_state
+121 update_progress
+122 update_sequence
+123 update_reason
 128 leq_octave_31_5
 129 leq_octave_63
 130 leq_octave_125

@@ -49,7 +49,7 @@ define('ppm', 0, '15 co2 59 eco2');
 define('count', 0,
   '23 visitors 77 crosswalk_on_red 82 smoke 83 heat 84 parking_occupied 103 boot_count 104 reset_cause 106 ' +
   'store_depth 107 store_discarded 110 sensor_errors 111 clock_state 113 link_failures 114 task_restarts 116 ' +
-  'flash_erases 117 sound_lost');
+  'flash_erases 117 sound_lost 120 update_state 122 update_sequence 123 update_reason');
 define('mm/s', 2,
   '28 vibration_x 29 vibration_y 30 vibration_z 31 vibration_x_max 32 vibration_y_max 33 vibration_z_max');
 define('1/cm3', 2,
@@ -58,7 +58,7 @@ define('1/cm3', 2,
 define('ppb', 0,
   '42 no 43 no2 44 o3 45 so2 46 h2s 47 nh3 48 co 49 no2_corrected 50 o3_corrected 51 co_corrected 52 so2_corrected ' +
   '53 h2s_corrected 54 nh3_corrected 55 no_corrected 58 voc');
-define('1', 0, '56 voc_index 57 nox_index');
+define('1', 0, '56 voc_index 57 nox_index 89 voc_signal 90 nox_signal');
 define('mm', 1, '60 rain');
 define('mm/h', 1, '61 rain_rate');
 define('Wh', 1, '78 plug_energy');
@@ -67,8 +67,9 @@ define('min', 0, '80 plug_idle_time');
 define('lat', 6, '85 latitude');
 define('lon', 6, '86 longitude');
 define('m', 1, '87 altitude');
+define('Ohm', 0, '88 gas_resistance');
 define('V', 3, '96 battery_voltage 98 supply_voltage');
-define('/100', 0, '97 battery_level 108 store_used');
+define('/100', 0, '97 battery_level 108 store_used 121 update_progress');
 define('mA', 0, '99 supply_current');
 define('B', 0, '100 heap_free 101 heap_low_water');
 define('s', 0, '102 uptime 109 sensor_age 112 clock_drift 118 sound_overload 119 sleep_time');
