@@ -75,6 +75,7 @@ APART = {
         "pms5003-micropython==0.0.7",
     ),
     "lakers": ("lakers-python==0.6.2",),
+    "sound": ("pyfar==0.8.1", "PyOctaveBand==2.0.0"),  # and scipy with them; pyfar's wheel would hide our tests
     "zcbor": ("zcbor==0.9.1", "cbor2<6"),
 }
 
