@@ -101,21 +101,16 @@ async def start(log):
     stages = None
     forget(gone, log)
     remove(_CRASHES)
-    _try(node, log)
+    _update(node, log)
+    forget(("node.update.begin", "node.update.state", "slots"), log)
     return node
 
 
-def _try(node, log):
-    # An application on trial proves itself beside its work.
-    if hal.partition("boot") is None:
-        return
-    from .update.trial import on_trial, watch
+def _update(node, log):
+    # A trial is watched, an interrupted download goes on; mostly there is nothing to do.
+    from .update.begin import begin
 
-    found = on_trial(hal.partition)
-    if found is None:
-        forget(("node.update.trial", "slots"), log)
-    else:
-        node.supervisor.start("trial", lambda: watch(found, node, hal, log))
+    begin(node, hal.partition)
 
 
 async def main():

@@ -8,10 +8,12 @@ import sys
 if sys.platform == "esp32":
     from .esp32 import (
         adc,
+        attach,
         bluetooth,
         board,
         connect,
         counter,
+        detach,
         event,
         feed,
         i2c,
@@ -39,10 +41,12 @@ if sys.platform == "esp32":
 else:
     from .unix import (
         adc,
+        attach,
         bluetooth,
         board,
         connect,
         counter,
+        detach,
         event,
         exit,
         feed,

@@ -188,6 +188,31 @@ def partition(label):
         return None
 
 
+def attach(label, path, fresh=False):
+    """Mount the littlefs of a partition; False when it had to be formatted, as a blank, damaged or (`fresh`) unwanted one."""
+    import vfs
+
+    flash = partition(label)
+    if flash is None:
+        raise OSError(errno.ENODEV)
+    if not fresh:
+        try:
+            vfs.mount(vfs.VfsLfs2(flash, readsize=READ_SIZE, progsize=PROGRAM_SIZE), path)
+            return True
+        except OSError:
+            pass
+    vfs.VfsLfs2.mkfs(flash, readsize=READ_SIZE, progsize=PROGRAM_SIZE)
+    vfs.mount(vfs.VfsLfs2(flash, readsize=READ_SIZE, progsize=PROGRAM_SIZE), path)
+    return False
+
+
+def detach(path):
+    """Unmount what `attach` mounted."""
+    import vfs
+
+    vfs.umount(path)
+
+
 def mount():
     """Mount `/config` and `/store`; returns the names of those that were blank and had to be formatted.
 
