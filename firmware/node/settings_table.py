@@ -46,7 +46,7 @@ TABLE = (
     ("log_level", _INT, 2, 0, 3, False),
     ("network", None, None, 0, 0, True),  # how the uplink is joined: for the HAL alone
     ("lorawan", None, None, 0, 0, True),  # set: frames go through a LoRaWAN modem, see `lorawan_settings`
-    ("update_root", _HEX, "", 33, 33, False),  # compressed P-256 key of whoever says who signs updates; none: no updates
+    ("update_root", _HEX, "", 33, 33, False),  # compressed P-256 key that says who signs updates
     ("update_url", _TEXT, "", 0, 253, False),  # file server that is asked for updates; empty: none is asked
     ("update_interval", _INT, 86400, 60, 2592000, False),  # seconds between two questions, more or less by half
     ("until", _INT, 0, 0, 0xFFFFFFFF, False),  # virtual node: the last instant to sample; 0: for ever

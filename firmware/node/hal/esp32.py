@@ -276,7 +276,7 @@ def partition(label):
 
 
 def attach(label, path, fresh=False):
-    """Mount the littlefs of a partition; False when it had to be formatted, as a blank, damaged or (`fresh`) unwanted one."""
+    """Mount the littlefs of a partition; False when it was formatted: a blank or damaged one, or any if `fresh`."""
     flash = partition(label)
     if flash is None:
         raise OSError(errno.ENODEV)
