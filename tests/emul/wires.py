@@ -9,6 +9,7 @@ import errno
 import random
 from typing import Any
 
+from citymote.testing.bridge import I2C_TIMEOUT
 from citymote.testing.emul.base import AnalogInput, BusFault, I2CChip, Nak, Part, PulseInput, Timeout, UARTChip
 
 INTERVAL = 120_000
@@ -60,11 +61,14 @@ class LocalI2C:
     def __init__(self, clock: Clock, chips: list[I2CChip], wire: Wire) -> None:
         self.clock, self.chips, self.wire = clock, chips, wire
         self.log: list[tuple[str, bytes]] = []
+        self.timeout = I2C_TIMEOUT
 
     def _chip(self, address: int) -> I2CChip:
         self.wire.check()
         for chip in self.chips:
             if chip.address == address:
+                if chip.stretch(self.clock.now) > self.timeout:
+                    raise OSError(errno.ETIMEDOUT, "clock held low")
                 return chip
         raise OSError(errno.ENODEV, "nobody at this address")
 

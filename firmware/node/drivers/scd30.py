@@ -23,7 +23,7 @@ class SCD30(Continuous):
 
     ADDRESS = 0x61
     QUANTITIES = (CO2, TEMPERATURE, HUMIDITY)
-    PRELUDE = ((0x0104, _TIME),)  # ID 1.4.2: stop
+    PRELUDE = ((0x0104, 2000),)  # ID 1.4.2: stop; ID 1.1: it may still boot, for up to 2 s
     IDENTITY = (0xD100, _TIME)  # ID 1.4.9: firmware version, major and minor
     IDENTITY_LENGTH = 3
     READY = (0x0202, _TIME)  # ID 1.4.4

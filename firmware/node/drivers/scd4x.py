@@ -23,9 +23,9 @@ class SCD4x(Continuous):
     ADDRESS = 0x62
     QUANTITIES = (CO2, TEMPERATURE, HUMIDITY)
     PRELUDE = (
-        (0x36F6, 30),
+        (0x36F6, 500),
         (0x3F86, 500),
-    )  # DS 3.10.4 wake up, never acknowledged (20 ms; 30 in the maker's driver); DS 3.5.3 stop: it may be running
+    )  # DS 3.10.4 wake up, never acknowledged; DS 3.5.3 stop: it may be running; DS 3.1: 1 s from power-up in all
     IDENTITY = (0x3682, 1)  # DS 3.9.2: serial number, 48 bits
     READY = (0xE4B8, 1)  # DS 3.8.2
     VALUES = (0xEC05, 1)  # DS 3.5.2

@@ -35,6 +35,8 @@ PIN_SET, PIN_GET, I2C_LINES = 40, 41, 42
 KINDS = ("i2c", "uart", "adc", "counter", "i2s", "pin")
 NATIVE = 43
 
+I2C_TIMEOUT = 200
+"""ms that a chip may hold an I2C bus's clock (hal/esp32.py's)."""
 RX_BUFFER = 256
 """Bytes that a node's UART keeps unread (machine.UART's default); what arrives after that is lost."""
 
@@ -88,6 +90,8 @@ class Wiring:
         self.pin: dict[str, Pin] = {}
         self.broken: dict[str, int] = {}
         self.stuck: dict[str, StuckLines] = {}
+        self.timeouts: dict[str, int] = {}
+        """For how many ms a chip on an I2C bus may hold the clock, where it is not `I2C_TIMEOUT`."""
         for bus, part in (parts or {}).items():
             for one in part if isinstance(part, list) else [part]:
                 self.connect(bus, one)
@@ -291,6 +295,8 @@ class Bridge:
             chip = self.wiring.i2c[name][argument & 0x7F]
         except KeyError:
             raise Nak from None
+        if chip.stretch(now) > self.wiring.timeouts.get(name, I2C_TIMEOUT):
+            raise Timeout
         if op != I2C_READ:
             chip.write(now, data)
             if op == I2C_WRITE:

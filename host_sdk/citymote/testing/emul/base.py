@@ -47,6 +47,10 @@ class I2CChip(Emulator):
     def write(self, now: int, data: bytes) -> None:
         """The controller wrote `data` after the address byte; empty for a bare address probe. May raise `Nak`."""
 
+    def stretch(self, now: int) -> int:
+        """For how many ms it holds the clock in a transfer that begins now; beyond the bus's timeout it fails."""
+        return 0
+
     def read(self, now: int, count: int) -> bytes:
         """The controller reads `count` bytes; what is missing reads 0xFF, as a released line does. May raise `Nak`."""
         return b"\xff" * count

@@ -1,7 +1,8 @@
 """Sensirion SCD30: carbon dioxide, temperature and humidity on I2C ("Interface description SCD30", version 1.0, May
 2020).
 
-Measuring, its interval and its calibration settings survive a power cut, as the description says.
+Measuring, its interval and its calibration settings survive a power cut, as the description says. After power-up it
+boots for 2 s. It holds the clock for 30 ms in every transfer, and for 150 ms in one of each day (1.1).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import struct
 from .base import Nak, Source
 from .sensirion import ContinuousChip, text, with_crc, without_crc, words
 
+_BOOT = 2000
+_DAY = 86_400_000
 _SETTINGS = (0x4600, 0x5102, 0x5403, 0x5306, 0x5204)
 
 
@@ -29,13 +32,19 @@ class SCD30(ContinuousChip):
         self.settings = {0x4600: 2, 0x5102: 0, 0x5403: 0, 0x5306: 0, 0x5204: 400}
         self.pressure = 0
         self._pointer: int | None = None
+        self._day = 0
 
     def power_up(self, now: int = 0) -> None:
         measuring = self.measuring
         super().power_up(now)
         self._pointer = None
+        self._busy(now, _BOOT)
         if measuring:
             self.begin(now, 1000 * self.settings[0x4600])
+
+    def stretch(self, now: int) -> int:
+        today, self._day = self._day, now // _DAY
+        return 30 if today == self._day else 150
 
     def present(self, now: int) -> bool:
         return any(source(now) is not None for source in self._sources)

@@ -1,7 +1,7 @@
 """Sensirion SCD4x: carbon dioxide, temperature and humidity on I2C (datasheet "SCD4x", version 1.3, chapter 3).
 
 While it measures it refuses all but a few commands; reading empties its buffer, and an empty buffer is not
-acknowledged.
+acknowledged. After power-up it takes 1 s to become idle (3.1).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from .base import Nak, Source
 from .sensirion import ContinuousChip, without_crc, words
 
+_BOOT = 1000
 _WHILE_MEASURING = {0xEC05, 0x3F86, 0xE000, 0xE4B8}
 # 3.6 and 3.7: settings of one word, by the command that reads each, and their values from the factory
 _GET = {0x2318: 0x241D, 0x2322: 0x2427, 0x2313: 0x2416, 0xE000: 0xE000}
@@ -32,10 +33,11 @@ class SCD4x(ContinuousChip):
         self._sources = (co2, temperature, humidity)
         self.serial = serial
         self.variant = variant
-        self.power_up()
+        self.power_up(-_BOOT)
 
     def power_up(self, now: int = 0) -> None:
         super().power_up(now)
+        self._busy(now, _BOOT)
         self._asleep = False
         self.settings = {0x241D: 1498, 0x2427: 0, 0x2416: 1, 0xE000: 1013}
 

@@ -6,11 +6,14 @@ from .base import Nak, Source
 from .sensirion import SensirionChip, words
 
 _SINGLE = {0x2400: 16, 0x240B: 7, 0x2416: 5, 0x2C06: 16, 0x2C0D: 7, 0x2C10: 5}
+_STRETCHING = (0x2C06, 0x2C0D, 0x2C10)  # 4.3: the read that follows is held until the measurement is there
 _HEATED_BY = 3.0  # kelvin; 4.10 speaks of some degrees
 
 
 class SHT3x(SensirionChip):
-    """Idle until told to measure; NAK while measuring; each result can be read once. Status register as in 4.11."""
+    """Idle until told to measure; NAK while measuring, or the clock held where the command asks for that; each result
+    can be read once. Status register as in 4.11.
+    """
 
     def __init__(
         self, temperature: Source, humidity: Source, *, serial: int = 0x0F5A_1234, address: int = 0x44
@@ -25,6 +28,13 @@ class SHT3x(SensirionChip):
         super().power_up(now)
         self.status = 0x8010
         self.heater = False
+        self._holds = False
+
+    def stretch(self, now: int) -> int:
+        return max(0, self._busy_until - now) if self._holds else 0
+
+    def read(self, now: int, count: int) -> bytes:
+        return super().read(max(now, self._busy_until) if self._holds else now, count)
 
     def present(self, now: int) -> bool:
         return any(source(now) is not None for source in self._sources)
@@ -33,6 +43,7 @@ class SHT3x(SensirionChip):
         if len(data) < 2:
             raise Nak
         code = data[0] << 8 | data[1]
+        self._holds = code in _STRETCHING
         if code in _SINGLE:
             self._answer = self._measured(now)
             self._busy(now, _SINGLE[code])
