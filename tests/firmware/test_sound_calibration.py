@@ -206,7 +206,7 @@ def test_a_calibrator_that_is_taken_off_too_early_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("fault", "text"), [("silent", "silent"), ("swapped", "silent|other channel"), ("frozen", "frozen"), ("dc", "dc")]
+    ("fault", "text"), [("silent", "silent"), ("swapped", "silent|other channel"), ("frozen", "one word"), ("dc", "dc")]
 )
 def test_a_microphone_that_is_not_right_is_not_calibrated(tmp_path: Path, fault: str, text: str) -> None:
     microphone = under_a_calibrator()

@@ -555,3 +555,10 @@ def test_a_chip_that_is_too_slow_for_what_it_is_asked_still_does_everything_else
     say(turns)
     """
     assert run(scripted(tmp_path, code)) == [5]
+
+
+def test_the_columns_are_the_registrys_set(tmp_path: Path) -> None:
+    from citymote_protocol.quantities import quantity_set
+
+    (found,) = run(scripted(tmp_path, "from node.sound.meter import Meter\nsay(Meter.QUANTITIES)"))
+    assert tuple(found) == tuple(column[0] for column in quantity_set(5))

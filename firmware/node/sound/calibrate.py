@@ -12,7 +12,7 @@ somebody takes the calibrator off.
 
 import asyncio
 
-from . import calibration, signal
+from . import calibration
 
 CALIBRATOR = "calibrator"
 REFERENCE = "reference"
@@ -29,6 +29,15 @@ _ABOVE_NOISE = 2000
 _GRACE = 20000  # ms
 _LOWEST, _HIGHEST = 3000, 13000
 _TEXT = 64  # bytes, as a descriptor has them
+_FAULTS = (
+    "",
+    "silent",
+    "one word for ever",
+    "a stuck bit",
+    "dc",
+    "no clock",
+    "it is in the other channel",
+)  # of `signal`
 
 
 class Refused(Exception):
@@ -66,7 +75,7 @@ def _judge(seconds, kind, noise):
     """The level in 0.01 dB, or Refused."""
     for second in seconds:
         if second[10]:
-            raise Refused("the microphone is not right: " + signal.NAMES[second[10]])
+            raise Refused("the microphone is not right: " + _FAULTS[second[10]])
         if second[9]:
             raise Refused("sound was lost: the node is too busy, try again")
         if second[7]:

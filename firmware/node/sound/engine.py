@@ -14,7 +14,6 @@ from array import array
 from micropython import const
 
 from . import block, decibel, signal
-from .microphones import microphone as find_microphone
 
 _FULL_SCALE = const(114391)  # 10 lg(2^38) in 0.001 dB: a sample has 20 bits
 _SINE = const(3010)  # a full-scale sine is that much below a full-scale square
@@ -70,6 +69,8 @@ class Engine:
 
     def __init__(self, interval, rate=48000, microphone="inmp441", calibration=0, bank=None, equaliser=None):
         """`calibration` in 0.01 dB is added to every level. The last two are `bands.Bank` and `equaliser.Equaliser`."""
+        from .microphones import microphone as find_microphone
+
         module = kernel_for(rate)
         self.bank = bank
         self.equaliser = equaliser

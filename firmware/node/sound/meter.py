@@ -11,12 +11,9 @@ import sys
 
 from micropython import const
 
-from citymote_protocol.quantities import by_name, quantity_set
-
 from . import engine, signal
 from .interval import LONGEST, Interval
 
-_NOISE = const(5)  # the set whose columns these are, in the order of `read`
 _ACCEPTED = const(0)
 _SUSPICIOUS = const(3)
 _NO_ANSWER = const(8)
@@ -66,7 +63,8 @@ class Meter:
 
     BUS = "i2s"
     ACCUMULATES = True
-    QUANTITIES = tuple(column[0] for column in quantity_set(_NOISE))
+    # The registry's set "noise": laeq, laf_max, l10, l90, lceq, lzeq, laf_min, las_max, lc_peak, l50, as `read` has them
+    QUANTITIES = (9, 18, 19, 20, 66, 67, 68, 69, 70, 71)
 
     def __init__(
         self, port, microphone="inmp441", rate=48000, calibration=0, quantities=None, bands=None, equaliser=False
@@ -93,6 +91,8 @@ class Meter:
             equaliser = Equaliser(microphone, rate)
         self._columns = self.QUANTITIES
         if quantities is not None:
+            from citymote_protocol.quantities import by_name
+
             asked = [by_name(name) for name in quantities]
             if not asked or not all(q in self._columns for q in asked):
                 raise ValueError("quantities: only sound levels are measured here")
@@ -102,6 +102,7 @@ class Meter:
         self.microphone = microphone
         self._interval = Interval()
         self.engine = engine.Engine(self._interval, rate, microphone, calibration, bank, equaliser or None)
+        let_go("node.sound.microphones")
         self.second = self.engine.second
         chunk = rate * _CHUNK_MS // 1000
         self._words = bytearray(4 * chunk + 12)

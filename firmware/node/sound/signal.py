@@ -16,7 +16,6 @@ STUCK_BIT = 3
 DC = 4
 NO_CLOCK = 5  # no words at all
 SWAPPED = 6  # all zeros, while the other channel is not
-NAMES = ("ok", "silent", "frozen", "stuck bit", "dc", "no clock", "other channel")
 
 
 @micropython.viper
