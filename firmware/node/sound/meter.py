@@ -63,7 +63,7 @@ class Meter:
 
     BUS = "i2s"
     ACCUMULATES = True
-    # The registry's set "noise": laeq, laf_max, l10, l90, lceq, lzeq, laf_min, las_max, lc_peak, l50, as `read` has them
+    # The registry's set "noise", in the order of `read`: laeq laf_max l10 l90 lceq lzeq laf_min las_max lc_peak l50
     QUANTITIES = (9, 18, 19, 20, 66, 67, 68, 69, 70, 71)
 
     def __init__(
