@@ -149,6 +149,15 @@ CASES = (
     ),
     Case("rain_gauge", {"rain": (0, 400)}, "none", {"bucket": 100}, unplugged_says=(0,), hourly={"rain": "rain_rate"}),
     Case("motion", {"visitors": (0, 200)}, "none", unplugged_says=(0,), hourly={"visitors": "visitors"}),
+    Case("electrochemical", {"no2": (-500, 5000)}, "none", {"we_electronic": 250, "ae_electronic": 245, "we_zero": -7}),
+    Case(
+        "electrochemical",
+        {"nh3": (0, 20_000)},
+        "none",
+        {"gas": "nh3", "working": 3, "auxiliary": None, "sensitivity": 45, "address": 0x4B, "data_rate": 860},
+        ident="electrochemical-nh3",
+        near=1,
+    ),
     Case("sensecap_one", {"wind_speed": (0, 600), "wind_direction": (0, 359)}, "crc", unplugged_says=(8,)),
     Case(
         "sensecap_one",

@@ -23,6 +23,8 @@ from citymote.testing.emul.catalogue import CATALOGUE
 FOLDER = Path(__file__).resolve().parents[2] / "firmware/node/drivers"
 HELPERS = {
     "__init__",
+    "ads1115",
+    "alphasense",
     "bosch",
     "continuous",
     "fault",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .adc_supply import Divider
+from .ads1115 import ADS1115, Cell
 from .anemometer import Anemometer
 from .base import Part, Source
 from .bh1750 import BH1750
@@ -134,7 +135,20 @@ def _shaken(sources: Sources, axis: str) -> Source:
 _DUST = ("pm1", "pm2_5", "pm4", "pm10")
 _NUMBERS = ("particles_0_5", "particles_1_0", "particles_2_5", "particles_4_0", "particles_10")
 
+_GASES = ("no2", "o3", "co", "so2", "h2s", "nh3", "no")
+
+
+def _cell(sources: Sources, settings: Settings) -> Part:
+    labelled = ("we_electronic", "ae_electronic", "we_zero", "ae_zero", "sensitivity", "no2_sensitivity")
+    cell = Cell(sources.get(settings.get("gas", "no2"), _zero), no2=sources.get("no2"), **_only(settings, *labelled))
+    inputs = {settings.get("working", 0): cell.working}
+    if settings.get("auxiliary", 1) is not None:
+        inputs[settings.get("auxiliary", 1)] = cell.auxiliary
+    return ADS1115(inputs, **_only(settings, "address"))
+
+
 _ENTRIES = (
+    Entry("electrochemical", "i2c", _GASES, _cell),
     Entry(
         "sensecap_one",
         "uart",
