@@ -9,7 +9,7 @@ too. While the time is unknown the instants are multiples of the uptime, and the
 from asyncio import create_task, sleep_ms
 
 from .journal import INFO
-from .plausibility import Judge
+from .plausibility import FROZEN, Judge
 
 _SOON = 500  # ms; an instant nearer than this is not worth trying for
 _LATE = 1000  # ms; a clock that moved by more within an interval dates the row by what it says now
@@ -68,6 +68,15 @@ class Sampler:
                 await sleep_ms(wait)
             self._close(time, end, number)
 
+    def _count_frozen(self, values, quality):
+        """Values that stand still were read without an error; their sensors have one all the same."""
+        for sensor in self.sensors:
+            for column in sensor.columns:
+                at = self.columns.index(column)
+                if quality[at] == FROZEN and values[at] is not None:
+                    sensor.errors += 1
+                    break
+
     def _close(self, time, end, number):
         if abs(self._clock.until(time) - end) > _LATE:
             time = self._clock.at(end)  # the time became known, or jumped, within this interval
@@ -82,6 +91,7 @@ class Sampler:
                 values[at] = value
                 quality[at] = code if due else 0
         self._judge.judge(values, quality)
+        self._count_frozen(values, quality)
         if self.correct:
             self.correct(values, quality)
         self.last = time

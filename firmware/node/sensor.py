@@ -14,6 +14,7 @@ _STUCK = (110, 116, 5)  # ETIMEDOUT, on an ESP32 another number, and EIO: the wi
 _STEPS = 32  # calls of start() or stop() after which a driver does not come to an end
 _SHORT = 1000  # ms; a chip that answers within can be asked again before the interval ends
 _TRIES = 3
+_POWER_UP = 250  # ms from switching a sensor's supply on until its chip is sure to answer
 _MARGIN = 150  # ms between the end of a reading and the instant that dates it
 # A fan or heater is switched off between readings when it would rest this long, and many times as long as it warms up.
 _REST = 300000
@@ -68,9 +69,10 @@ class Sensor:
 
     async def _once(self):
         begin = self._uptime()
-        self.on = True
-        if self._power:
+        if self._power and not self.on:
             self._power.value(1)
+            await sleep_ms(_POWER_UP)
+        self.on = True
         await self._steps(self.driver.start)
         readings = self.driver.read()
         self.lead = max(self._uptime() - begin, self.least)

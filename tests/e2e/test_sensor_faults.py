@@ -7,6 +7,7 @@ One node for each kind of bus lives through a list of faults, each in rows of it
 from __future__ import annotations
 
 import errno
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,7 @@ import citymote
 from citymote.broker import Broker
 from citymote.testing.bridge import Wiring
 from citymote.testing.emul.anemometer import Anemometer
-from citymote.testing.emul.base import AnalogInput, I2CChip, PulseInput, Timeout, UARTChip
+from citymote.testing.emul.base import AnalogInput, I2CChip, Pin, PulseInput, Timeout, UARTChip
 from citymote.testing.emul.bh1750 import BH1750
 from citymote.testing.emul.lines import StuckLines
 from citymote.testing.emul.pms5003 import PMS5003
@@ -374,6 +375,22 @@ def lived(bus: str) -> tuple[Any, dict[tuple[int, str], citymote.Reading], list[
     return story, found, errors, ending.code
 
 
+def told(
+    folder: Path, wiring: Wiring, sensors: list[dict[str, Any]], seconds: int, **settings: Any
+) -> list[citymote.Reading]:
+    """The readings of a node that lives for so long, and ends in order."""
+    with Broker() as broker, Collector(broker.port) as collector:
+        given = {"until": START + seconds, "broker_host": "127.0.0.1", "broker_port": broker.port, "unsealed": True}
+        board = {"board": "virtual", "sensors": sensors}
+        with VirtualNode(
+            folder, settings=given | settings, board=board, wiring=wiring, start_time=START, heap="200k"
+        ) as node:
+            node.start()
+            ending = node.wait(120)
+            assert ending.code == 0
+            return list(citymote.readings(collector.all_of(ending)))
+
+
 @pytest.fixture(autouse=True, scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> None:
     PLACE["folder"] = tmp_path_factory.mktemp("nodes")
@@ -406,3 +423,85 @@ def test_the_node_lives_on_and_counts(bus: str) -> None:
     assert rows == set(range(1, 3 * len(story.faults) + 3)), "a row at every instant"
     counted = sum(fault.counted for fault in story.faults)
     assert sum(errors[-len(story.sensors) :]) >= counted, f"{counted} faults, counters {errors}"
+
+
+class Noise:
+    """Bytes flipped, lost, repeated or replaced: one in `every`."""
+
+    def __init__(self, seed: int, every: int) -> None:
+        self.plan = random.Random(seed)
+        self.every = every
+        self.damaged = 0
+
+    def __call__(self, data: bytes) -> bytes:
+        out = bytearray()
+        for byte in data:
+            if self.plan.randrange(self.every):
+                out.append(byte)
+                continue
+            self.damaged += 1
+            out += (bytes([byte ^ 1 << self.plan.randrange(8)]), b"", bytes([byte, byte]))[self.plan.randrange(3)]
+        return bytes(out)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_noisy_bus_costs_readings_and_invents_none(tmp_path: Path, seed: int) -> None:
+    air = Sources(temperature=21.5, humidity=45.0, co2=600.0, pm=12.0)
+    tap = Tapped(SHT4x(air["temperature"], air["humidity"]))
+    carbon = Tapped(SCD4x(air["co2"], air["temperature"], air["humidity"]))
+    line = TappedUART(PMS5003(air["pm"], air["pm"], air["pm"]))
+    noise = Noise(seed, 12)
+    tap.damage = carbon.damage = line.damage = noise
+    sensors = [
+        {"driver": "sht4x", "bus": "i2c0"},
+        {"driver": "scd4x", "bus": "i2c0", "quantities": ["co2"]},
+        {"driver": "pms5003", "bus": "uart0", "settings": {"start_up": 10000}},
+    ]
+    readings = told(tmp_path / "n", Wiring({"i2c0": [tap, carbon], "uart0": line}), sensors, 3 * 3600)
+    right = {"temperature": 21.5, "humidity": 45.0, "co2": 600, "pm1": 12, "pm2_5": 12, "pm10": 12}
+    measured = [r for r in readings if r.quantity in right]
+    assert len(measured) == 90 * len(right), "a row at every instant"
+    assert noise.damaged > 200
+    values = [r for r in measured if r.value is not None]
+    assert len(values) > len(measured) // 4, "what came through whole is there"
+    # an 8-bit CRC lets one damaged word in 256 through, the 16-bit sum some of two damages that cancel
+    wrong = [r for r in values if r.value != right[r.quantity] and r.quality == "unchecked"]
+    assert len(wrong) <= 3, wrong
+    assert all(r.quality != "unchecked" for r in measured if r.value is None), "absent, with the reason"
+
+
+def test_a_value_that_stands_still_for_a_day_is_frozen_and_counted(tmp_path: Path) -> None:
+    air = Sources(temperature=21.5, humidity=45.0)
+    wiring = Wiring({"i2c0": SHT4x(air["temperature"], air["humidity"])})
+    readings = told(tmp_path / "n", wiring, [{"driver": "sht4x", "bus": "i2c0"}], 30 * 3600, interval=3600)
+    codes = [r.quality for r in readings if r.quantity == "temperature"]
+    assert codes == ["unchecked"] * 24 + ["frozen"] * 6
+    assert [r.value for r in readings if r.quantity == "temperature"] == [21.5] * 30, "kept, and marked"
+    assert [r.value for r in readings if r.quantity == "sensor_errors"][-1] >= 4  # type: ignore[operator]
+
+
+class Switched(Pin):
+    """A load switch in front of a chip that takes its time to boot."""
+
+    def __init__(self, wiring: Wiring, chip: I2CChip) -> None:
+        self.wiring, self.chip = wiring, chip
+
+    def set(self, now: int, level: int) -> None:
+        if level and not self.level:
+            self.chip.power_up(now)
+            self.wiring.connect("i2c0", self.chip)
+        elif not level:
+            self.wiring.disconnect("i2c0", self.chip.address)
+        self.level = level
+
+
+def test_a_sensor_whose_supply_is_switched_is_given_time_to_boot(tmp_path: Path) -> None:
+    air = Sources(temperature=21.5, humidity=45.0, co2=600.0)
+    wiring = Wiring()
+    wiring.connect("sensor_supply", Switched(wiring, SCD4x(air["co2"], air["temperature"], air["humidity"])))
+    sensors = [{"driver": "scd4x", "bus": "i2c0", "power": "sensor_supply"}]
+    readings = told(tmp_path / "n", wiring, sensors, 3600, interval=600)
+    carbon = [r for r in readings if r.quantity == "co2"]
+    assert [(r.value, r.quality) for r in carbon] == [(600, "unchecked")] * 6
+    errors = [r.value for r in readings if r.quantity == "sensor_errors"]
+    assert errors[-1] == 0, "it rested without its supply, and was there each time it was asked"
