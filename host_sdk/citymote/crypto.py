@@ -12,7 +12,8 @@ import os
 from collections.abc import Callable, Generator
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -41,6 +42,18 @@ def _point(public: bytes) -> ec.EllipticCurvePublicKey:
         return ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, bytes(public))
     except ValueError:
         raise CurveError("point_off_curve", "the public key is not a point of P-256") from None
+
+
+def sign(private: bytes, digest: bytes) -> bytes:
+    """ESP256: r || s of a SHA-256 digest. Only hosts sign; a node verifies (`citymote_protocol.p256`)."""
+    der = _private(private).sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
+    r, s = utils.decode_dss_signature(der)
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def public_key(private: bytes) -> bytes:
+    """The compressed public key of a private key."""
+    return _compressed(_private(private).public_key())
 
 
 def _compressed(public: ec.EllipticCurvePublicKey) -> bytes:

@@ -1,4 +1,4 @@
-"""An owner's signing key, and what is signed with it: delegations to installers and readers (SPEC 12.15).
+"""An owner's signing key, and what is signed with it: delegations to installers and readers (SPEC 13.9).
 
 The signing key is the root of what an owner may do to a node, and is used for nothing but signing: sessions have keys
 of their own. It lives on the owner's server or in a token; `sign` may be any function that signs a digest, so that the
@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any
-
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, utils
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from citymote_protocol import cbor as _cbor
 from citymote_protocol import delegation as _delegation
 from citymote_protocol import sign1 as _sign1
+
+from . import crypto
 
 # Untyped, because the node runs them too.
 cbor: Any = _cbor
@@ -48,14 +47,7 @@ class OwnerKey:
     @classmethod
     def from_private(cls, private: bytes) -> OwnerKey:
         """The key whose 32 bytes are at hand."""
-        key = ec.derive_private_key(int.from_bytes(private, "big"), ec.SECP256R1())
-
-        def sign(digest: bytes) -> bytes:
-            der = key.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
-            r, s = utils.decode_dss_signature(der)
-            return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-        return cls(key.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint), sign)
+        return cls(crypto.public_key(private), partial(crypto.sign, private))
 
     def statement(self, payload: bytes, purpose: bytes) -> bytes:
         """A COSE_Sign1 of this owner; `purpose` names the kind of statement."""

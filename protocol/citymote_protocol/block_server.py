@@ -45,8 +45,9 @@ def key_of(who, message):
 class Blocks:
     """The transfers of one server."""
 
-    def __init__(self, most):
+    def __init__(self, most, sha256):
         self._most = most  # bytes of a body
+        self._sha256 = sha256
         self._key = None  # of the body that is coming in
         self._body = bytearray()
         self._until = 0
@@ -89,6 +90,15 @@ class Blocks:
         self._forget(key)
         return None, bytes(body)
 
+    def stream(self, request, partial):
+        """Set `offset` and `more` of a request whose blocks go to the resource as they come; False if it is none."""
+        try:
+            number, request.more, exponent = block.read(partial)
+        except FrameError:
+            return False
+        request.offset = number * (16 << exponent)
+        return True
+
     def _forget(self, key):
         if self._key == key:
             self._key = None
@@ -100,7 +110,7 @@ class Blocks:
             return self._sent
         return None
 
-    def cut(self, who, request, answer, room, sha256):
+    def cut(self, who, request, answer, room):
         """The piece of an answer that was asked for, or the first that fits; what is left is kept for its sake."""
         wanted = request.option(BLOCK2)
         number = 0
@@ -128,7 +138,7 @@ class Blocks:
             self._sent_key = self._sent = None
         options = list(answer.options)
         if number or more:
-            put_option(options, ETAG, sha256(payload).digest()[:4])
+            put_option(options, ETAG, self._sha256(payload).digest()[:4])
         put_option(options, BLOCK2, block.value(number, more, exponent))
         if not number and more:
             put_option(options, SIZE2, uint_bytes(len(payload)))

@@ -1,4 +1,4 @@
-"""The claim: how a new owner proves to a node that the label is theirs (DESIGN D2; SPEC 12.14). Pure functions.
+"""The claim: how a new owner proves to a node that the label is theirs (DESIGN D2; SPEC 13.8). Pure functions.
 
     key = claim_key(crypto, S)                                       S: the 16 bytes on the label
     T   = claim_tag(crypto, key, exported, owner)                    exported: EDHOC_Exporter(32768, h'', 32)
@@ -9,12 +9,12 @@ nothing of S, so whoever has S can compute T for an installer who does not. Both
 is allowed, and what it changes, is the node's matter.
 """
 
-from . import cbor
 from .cbor_bytes import byte_string
+from .cbor_read import Heads
 from .errors import RANGE, FrameError
 from .hkdf import same
 
-LABEL = 32768  # of the EDHOC exporter; SPEC 12.13
+LABEL = 32768  # of the EDHOC exporter; SPEC 13.5
 TAG = 32
 SECRET = 16
 OWNER = "owner_key"  # not a compressed P-256 key
@@ -43,7 +43,7 @@ def write(owner, tag):
 
 def read(data):
     """(owner, T) of a body. Whether the owner's key is a point of the curve is not looked at."""
-    reader = cbor.Reader(data)
+    reader = Heads(data)
     if reader.array(3) != 3 or reader.uint() != 1:
         raise FrameError(RANGE, "not a claim of version 1")
     owner = reader.bytes(33)

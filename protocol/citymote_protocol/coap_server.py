@@ -89,8 +89,6 @@ class Refused(Exception):
 class Request:
     """What a resource's function is given."""
 
-    __slots__ = ("link", "message", "more", "now", "offset", "path", "payload", "peer", "session")
-
     def __init__(self, link, peer, message, session, now):
         self.link = link
         self.peer = peer
@@ -121,7 +119,7 @@ class Server:
         self._crypto = crypto
         self._sessions = sessions
         self._most = most
-        self._resources = {}
+        self.resources = {}  # path -> (flags, functions by method)
         self._queue = []
         self._job = None
         self._now = 0
@@ -133,7 +131,7 @@ class Server:
 
     def add(self, path, flags=0, **methods):
         """Add a resource; `get=`, `post=`, `put=`, `delete=`, `fetch=` are its functions."""
-        self._resources[path] = (flags, [methods.pop(name, None) for name in _METHODS])
+        self.resources[path] = (flags, [methods.pop(name, None) for name in _METHODS])
         if methods:
             raise ValueError("no such method")
 
@@ -159,10 +157,7 @@ class Server:
     def notify(self, path):
         """Tell all who observe this path that it has changed."""
         if self.observations is not None:
-            for each in self.observations.of(path):
-                if not each.due:
-                    each.due = True
-                    self._queue.append(self._tell(each))
+            self._queue += self.observations.changed(path)
 
     def step(self, now):
         """Work for at most some 20 ms; True while there is more to do."""
@@ -208,15 +203,18 @@ class Server:
                 return
             yield
         request = Request(link, peer, message, session, self._now)
-        room = link.room(peer) - len(message.token) - (_PROTECTION if binding else 0)
-        answer = yield from self._answer(request, binding, room)
-        self._send(link, peer, answer, message.token, binding, self._now)
+        answer = yield from self._answer(request, binding, self.room(request, binding))
+        self.send(request, answer, binding)
 
-    def _send(self, link, peer, answer, token, binding, now, confirmable=False):
-        answer.token = token
+    def room(self, request, binding):
+        """Bytes that an answer to this request may have, before it is protected."""
+        return request.link.room(request.peer) - len(request.message.token) - (_PROTECTION if binding else 0)
+
+    def send(self, request, answer, binding, confirmable=False):
+        answer.token = request.message.token
         if binding is not None:
             answer = binding.protect(self._crypto, answer)
-        return link.send(peer, answer, now, confirmable)
+        return request.link.send(request.peer, answer, self._now, confirmable)
 
     def _answer(self, request, binding, room):
         """Lines 3 to 12 of the table."""
@@ -229,7 +227,7 @@ class Server:
             path = message.path()
         except ValueError:  # not UTF-8
             path = None
-        flags, functions = self._resources.get(path, (0, None))
+        flags, functions = self.resources.get(path, (0, None))
         if request.session is None and not flags & OPEN:
             return Message(UNAUTHORIZED)
         if functions is None:
@@ -250,38 +248,41 @@ class Server:
         key = request.session or request.peer
         blocks = None
         if partial is not None and not flags & STREAM:
-            blocks = self._transfers()
+            blocks = self.transfers()
             answer, body = blocks.collect(key, message, self._now)
             if answer is not None:
                 return answer
             request.payload = body
-        elif partial is not None:
-            from . import block
-
-            try:
-                number, request.more, exponent = block.read(partial)
-            except FrameError:
-                return Message(BAD_OPTION)
-            request.offset = number * (16 << exponent)
+        elif partial is not None and not self.transfers().stream(request, partial):
+            return Message(BAD_OPTION)
         answer = None
         if wanted is not None and wanted >> 4:  # beyond the first block
-            blocks = self._transfers()
+            blocks = self.transfers()
             answer = blocks.again(key, message)
             if answer is None and code != GET and code != FETCH:
                 return Message(INCOMPLETE)
         if answer is None:
-            answer = yield from self._call(function, request)
+            answer = yield from self.call(function, request)
             if request.more and answer.code >> 5 == 2:
                 answer = Message(CONTINUE)
         if wanted is not None or body_size(answer) > room:
-            answer = self._transfers().cut(key, message, answer, room, self._crypto.sha256)
-        if flags & OBSERVABLE and answer.code >> 5 == 2:
-            self._observe(request, binding, answer)
+            answer = self.transfers().cut(key, message, answer, room)
+        if (
+            flags & OBSERVABLE
+            and code in (GET, FETCH)
+            and answer.code >> 5 == 2
+            and message.option(OBSERVE) is not None
+        ):
+            if self.observations is None:
+                from .observe import Observations
+
+                self.observations = Observations(self)
+            self.observations.wish(request, binding, answer)
         if partial is not None:
             put_option(answer.options, BLOCK1, partial)
         return answer
 
-    def _call(self, function, request):
+    def call(self, function, request):
         """The answer of a resource's function, which may be a generator."""
         try:
             result = function(request)
@@ -307,57 +308,12 @@ class Server:
             return Message(NOT_ACCEPTABLE)
         return Message(result[0], b"", options, result[1])
 
-    def _transfers(self):
+    def transfers(self):
         if self._blocks is None:
             from .block_server import Blocks
 
-            self._blocks = Blocks(self._most)
+            self._blocks = Blocks(self._most, self._crypto.sha256)
         return self._blocks
-
-    # Observation
-
-    def _observe(self, request, binding, answer):
-        message = request.message
-        wish = message.option(OBSERVE)
-        if wish is None or message.code not in (GET, FETCH):
-            return
-        if self.observations is None:
-            from .observe import Observations
-
-            self.observations = Observations()
-        if wish:
-            self.observations.cancel(request.link, request.peer, message.token)
-            return
-        made = self.observations.register(request.link, request.peer, request.path, message, binding, request.session)
-        if made is not None:
-            put_option(answer.options, OBSERVE, uint_bytes(made.sequence))
-
-    def _tell(self, observation):
-        """Answer a kept request anew, and send that as a notification."""
-        observation.due = False
-        if observation not in self.observations.all:
-            return
-        request = Request(observation.link, observation.peer, observation.request, observation.session, self._now)
-        request.path = observation.path
-        function = self._resources[observation.path][1][observation.request.code - 1]
-        answer = yield from self._call(function, request)
-        if observation not in self.observations.all:
-            return
-        link, peer, token, binding = observation.link, observation.peer, observation.request.token, observation.binding
-        room = link.room(peer) - len(token) - (_PROTECTION if binding else 0)
-        if body_size(answer) > room:
-            key = observation.session or peer
-            answer = self._transfers().cut(key, observation.request, answer, room, self._crypto.sha256)
-        if answer.code >> 5 == 2:
-            observation.sequence = observation.sequence + 1 & 0xFFFFFF
-            put_option(answer.options, OBSERVE, uint_bytes(observation.sequence))
-        else:
-            self.observations.all.remove(observation)  # an error ends it (section 4.2)
-        from .observe import CONFIRM_EACH
-
-        observation.count += 1
-        confirmable = observation.count % CONFIRM_EACH == 0
-        observation.mid = self._send(link, peer, answer, token, binding, self._now, confirmable)
 
 
 def who_of(request):

@@ -22,7 +22,10 @@ What is done with a datagram (the first line that fits decides):
 from .coap import is_request, parse, write
 from .errors import FrameError
 
-CON, NON, ACK, RST = 0, 1, 2, 3
+CON = 0
+NON = 1
+ACK = 2
+RST = 3
 
 ACK_TIMEOUT = 2000  # ms; section 4.8
 MAX_RETRANSMIT = 4
@@ -53,8 +56,6 @@ def _empty(kind, mid):
 class _Seen:
     """A message that came in: its answer once there is one, so that a repetition is recognised."""
 
-    __slots__ = ("acknowledged", "answer", "at", "confirmable", "mid", "peer", "token")
-
     def __init__(self, peer, mid, token, confirmable, at):
         self.peer = peer
         self.mid = mid
@@ -67,8 +68,6 @@ class _Seen:
 
 class _Sent:
     """A confirmable message that waits for its acknowledgement; `due` is None while it waits for its turn."""
-
-    __slots__ = ("data", "due", "mid", "peer", "timeout", "token", "tries")
 
     def __init__(self, peer, mid, token, data):
         self.peer = peer

@@ -1,4 +1,4 @@
-"""An owner's delegation: a CWT (RFC 8392) that says who may do what, to which nodes, until when (SPEC 12.15).
+"""An owner's delegation: a CWT (RFC 8392) that says who may do what, to which nodes, until when (SPEC 13.9).
 
     delegation = yield from open_steps(crypto, data, owner)              the owner's signature holds
     role = judge(delegation, node, site, epoch, x, now, nonce)           and it is for this node, this peer, this time
@@ -30,7 +30,14 @@ EPOCH_LABEL = -65537  # CWT claims below -65536 are private
 MAX_AUDIENCE = 16
 UNIX_2000 = 946_684_800  # NumericDate of 2000-01-01T00:00:00Z
 
-_ISS, _AUD, _EXP, _NBF, _CTI, _CNF, _SCOPE, _CNONCE = 1, 3, 4, 5, 7, 8, 9, 39
+_ISS = 1
+_AUD = 3
+_EXP = 4
+_NBF = 5
+_CTI = 7
+_CNF = 8
+_SCOPE = 9
+_CNONCE = 39
 
 
 class Delegation:

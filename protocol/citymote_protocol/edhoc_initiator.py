@@ -35,14 +35,31 @@ from .edhoc import (
     public_x,
     read_credential_id,
     read_eads,
-    read_error,
     read_identifier,
+    read_suites,
     transcript,
     write_identifier,
     xor,
 )
 from .errors import TOO_LARGE, FrameError
 from .hkdf import same
+
+
+def read_error(data):
+    """(number, text) of an error message, or None where this is none."""
+    try:
+        reader = cbor.Reader(data)
+        number = reader.integer(-0x7FFFFFFF, 0x7FFFFFFF)
+        if number == 1:
+            info = reader.text(0xFF)
+        elif number == 2:
+            info = "suites " + repr(read_suites(reader))
+        else:
+            info = "unknown credential" if reader.item() is True and number == 3 else ""
+        reader.finish()
+        return number, info
+    except FrameError:
+        return None
 
 
 class Initiator:

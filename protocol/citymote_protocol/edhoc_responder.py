@@ -14,8 +14,8 @@ Decisions on message_1, in this order: its form; the method; the suites; EAD_1; 
 On message_3: its form; the tag; the plaintext's form; the credential; the point in it; the MAC; EAD_3.
 """
 
-from . import cbor
 from .cbor_bytes import byte_string
+from .cbor_read import Heads
 from .edhoc import (
     HASH,
     IDENTIFIER,
@@ -49,7 +49,11 @@ from .edhoc import (
 from .errors import TOO_LARGE, FrameError
 from .hkdf import same
 
-_FRESH, _WAITING, _BUSY, _DONE, _DEAD = 0, 1, 2, 3, 4
+_FRESH = 0
+_WAITING = 1
+_BUSY = 2
+_DONE = 3
+_DEAD = 4
 
 
 class Responder:
@@ -104,7 +108,7 @@ class Responder:
 
     def _message_2(self, data):
         crypto = self._crypto
-        reader = cbor.Reader(data)
+        reader = Heads(data)
         method = reader.integer(-0x8000, 0x7FFF)
         suites = read_suites(reader)
         g_x = reader.bytes(66)  # suite 25's is the longest
@@ -138,7 +142,7 @@ class Responder:
 
     def _message_4(self, data):
         crypto = self._crypto
-        reader = cbor.Reader(data)
+        reader = Heads(data)
         ciphertext = reader.bytes(MAX_MESSAGE)
         reader.finish()
         if len(ciphertext) <= MAC_LENGTH:
@@ -146,7 +150,7 @@ class Responder:
         th_3 = self._th
         plain = open_(crypto, aead(crypto, self._prk, 3, th_3), ciphertext)
         yield
-        reader = cbor.Reader(plain)
+        reader = Heads(plain)
         kid, ccs = read_credential_id(reader)
         mac = reader.bytes(MAC_LENGTH)
         if len(mac) != MAC_LENGTH:

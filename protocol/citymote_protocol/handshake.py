@@ -1,4 +1,4 @@
-"""EDHOC over CoAP on the node (RFC 9528, Appendix A.2; SPEC 12.10): the resource at /.well-known/edhoc.
+"""EDHOC over CoAP on the node (RFC 9528, Appendix A.2; SPEC 13.4): the resource at /.well-known/edhoc.
 
     shakes = Handshakes(crypto, server, sessions, private, public, kid, find)
     server.add(PATH, OPEN, post=shakes.post)
@@ -20,11 +20,15 @@ What is done with a POST (the first line that fits decides):
     8  otherwise                                                2.04 with the next message
 """
 
-from .ccs import write
 from .coap import BAD_REQUEST, CHANGED, ECHO, EDHOC, MAX_AGE, UNAUTHORIZED, UNAVAILABLE, Message, uint_bytes
 from .errors import FrameError
 
 PATH = ".well-known/edhoc"
+
+# What a handshake has loaded and nothing needs once it has ended: for an application that forgets modules
+GONE = tuple(
+    ["citymote_protocol." + name for name in ("edhoc_responder", "edhoc", "ccs", "oscore_derive", "p256", "cbor_read")]
+)
 
 
 class Handshakes:
@@ -35,7 +39,7 @@ class Handshakes:
         self._server = server
         self._sessions = sessions
         self._private = private
-        self._credential = write(kid, public)
+        self._public = public
         self._kid = kid
         self._find = find
         self._admitted = admitted
@@ -59,7 +63,8 @@ class Handshakes:
 
     def post(self, request):
         """The resource's function: a generator."""
-        from . import cbor, edhoc
+        from . import edhoc
+        from .cbor_read import Heads
 
         payload = request.payload
         self.tick(request.now)
@@ -71,7 +76,7 @@ class Handshakes:
                     return answer
                 message = yield from self._first(payload[1:])
             else:
-                reader = cbor.Reader(payload)
+                reader = Heads(payload)
                 c_r = edhoc.read_identifier(reader)
                 responder = self._responder
                 if responder is None or responder.c_r != c_r or self._peer != who:
@@ -106,13 +111,16 @@ class Handshakes:
         return None
 
     def _first(self, data):
+        from .ccs import write
         from .edhoc_responder import Responder
 
         yield from self.prepare_steps()
         pair, self._pair = self._pair, None
         self.count += 1
         c_rs = self._sessions.free_ids(self._crypto.random)
-        responder = Responder(self._crypto, self._private(), self._credential, self._kid, pair, c_rs, self._find)
+        responder = Responder(
+            self._crypto, self._private(), write(self._kid, self._public), self._kid, pair, c_rs, self._find
+        )
         self._responder = responder
         return (yield from responder.message_1_steps(data))
 

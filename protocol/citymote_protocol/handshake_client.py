@@ -1,4 +1,4 @@
-"""EDHOC over CoAP on the host (RFC 9528, Appendix A.2), and when to run it again (SPEC 12.10, 12.12).
+"""EDHOC over CoAP on the host (RFC 9528, Appendix A.2), and when to run it again (SPEC 13.4, 13.7).
 
 `handshake_steps` is driven like `coap_client.request_steps` and gives the session's `Keys`; `keys.oscore(True)` is the
 context for what follows. `Renewal` decides what an unprotected "context not found" may bring about: anybody can forge
@@ -6,7 +6,8 @@ one, and each handshake costs a node seconds.
 """
 
 from .coap import ECHO, MAX_AGE, POST, UNAUTHORIZED, UNAVAILABLE, Message, path_options, put_option
-from .edhoc import REFUSED, UNKNOWN, EdhocError, error_message, read_error, write_identifier
+from .edhoc import REFUSED, UNKNOWN, EdhocError, error_message, write_identifier
+from .edhoc_initiator import read_error
 from .errors import FrameError
 from .handshake import PATH
 from .p256 import run

@@ -1,4 +1,4 @@
-"""How often a node lets strangers make it work (SPEC 12.11): a limit on first messages, without clock or lock-out.
+"""How often a node lets strangers make it work (SPEC 13.6): a limit on first messages, without clock or lock-out.
 
 Anybody in range can send message_1, and each costs a node a second of arithmetic. `first` says whether one is worked
 on. Every line below ends by itself, so the longest that silence has to last before a node listens again is `DEADLINE`;

@@ -4,21 +4,15 @@ An observation is the request that began it, kept; when its resource changes the
 notification is confirmable, so that a client that is gone is found out (section 4.5 asks for one a day at least).
 """
 
-from .coap import Message
+from .coap import OBSERVE, body_size, put_option, uint_bytes
 
 CONFIRM_EACH = 10
 
 
 class Observation:
-    __slots__ = ("binding", "count", "due", "link", "mid", "path", "peer", "request", "sequence", "session")
-
-    def __init__(self, link, peer, path, request, binding, session, sequence):
-        self.link = link
-        self.peer = peer
-        self.path = path
+    def __init__(self, request, binding, sequence):
         self.request = request
         self.binding = binding
-        self.session = session
         self.sequence = sequence
         self.count = 0
         self.due = False  # a notification is waiting to be made
@@ -26,38 +20,36 @@ class Observation:
 
 
 class Observations:
-    """At most `most`; a further one is refused, which the client sees as an answer without Observe."""
+    """Those of one server, at most `most`: a further one is refused, and its client sees an answer without Observe."""
 
-    def __init__(self, most=4):
+    def __init__(self, server, most=4):
+        self._server = server
         self._most = most
         self.all = []
 
-    def _find(self, link, peer, token):
+    def wish(self, request, binding, answer):
+        """Begin (Observe 0) or end (1) what a request asks for; an answer that begins one says so."""
+        token = request.message.token
+        found = None
         for each in self.all:
-            if each.link is link and each.peer == peer and each.request.token == token:
-                return each
-        return None
-
-    def register(self, link, peer, path, request, binding, session):
-        """The Observation for this request, or None where there is no room. One with its token it replaces."""
-        found = self._find(link, peer, request.token)
-        sequence = 0
+            other = each.request
+            if other.link is request.link and other.peer == request.peer and other.message.token == token:
+                found = each
         if found is not None:
-            sequence = found.sequence
             self.all.remove(found)
-        elif len(self.all) >= self._most:
-            return None
-        kept = Message(request.code, request.token, request.options, request.payload)
-        made = Observation(link, peer, path, kept, binding, session, sequence)
-        self.all.append(made)
-        return made
+        if request.message.option(OBSERVE) or len(self.all) >= self._most:
+            return
+        self.all.append(Observation(request, binding, found.sequence if found is not None else 0))
+        put_option(answer.options, OBSERVE, uint_bytes(self.all[-1].sequence))
 
     def cancel(self, link, peer, token):
         """End the observation with this token, or whose last notification had this message id."""
         self.all = [
             each
             for each in self.all
-            if each.link is not link or each.peer != peer or token not in (each.request.token, each.mid)
+            if each.request.link is not link
+            or each.request.peer != peer
+            or token not in (each.request.message.token, each.mid)
         ]
 
     def drop(self, link=None, peer=None, session=None):
@@ -66,13 +58,38 @@ class Observations:
             each
             for each in self.all
             if not (
-                session is not None
-                and each.session is session
-                or link is not None
-                and each.link is link
-                and (peer is None or each.peer == peer)
+                (session is not None and each.request.session is session)
+                or (link is not None and each.request.link is link and (peer is None or each.request.peer == peer))
             )
         ]
 
-    def of(self, path):
-        return [each for each in self.all if each.path == path]
+    def changed(self, path):
+        """The work of telling all who observe a path: a list of generators."""
+        work = []
+        for each in self.all:
+            if each.request.path == path and not each.due:
+                each.due = True
+                work.append(self._tell(each))
+        return work
+
+    def _tell(self, observation):
+        """Answer a kept request anew, and send that as a notification."""
+        observation.due = False
+        server = self._server
+        request = observation.request
+        if observation not in self.all:
+            return
+        answer = yield from server.call(server.resources[request.path][1][request.message.code - 1], request)
+        if observation not in self.all:
+            return
+        room = server.room(request, observation.binding)
+        if body_size(answer) > room:
+            answer = server.transfers().cut(request.session or request.peer, request.message, answer, room)
+        if answer.code >> 5 == 2:
+            observation.sequence = observation.sequence + 1 & 0xFFFFFF
+            put_option(answer.options, OBSERVE, uint_bytes(observation.sequence))
+        else:
+            self.all.remove(observation)  # an error ends it (section 4.2)
+        observation.count += 1
+        confirmable = observation.count % CONFIRM_EACH == 0
+        observation.mid = server.send(request, answer, observation.binding, confirmable)

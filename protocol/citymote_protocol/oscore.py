@@ -29,20 +29,6 @@ _OUTER = (3, 7, 35, 39)  # Uri-Host, Uri-Port, Proxy-Uri, Proxy-Scheme
 class Context:
     """Keys and numbers of both directions. `claims` is the application's: what this peer may do."""
 
-    __slots__ = (
-        "claims",
-        "common_iv",
-        "failures",
-        "id_context",
-        "newest",
-        "recipient_id",
-        "recipient_key",
-        "seen",
-        "sender_id",
-        "sender_key",
-        "sequence",
-    )
-
     def __init__(self, sender_id, recipient_id, sender_key, recipient_key, common_iv, id_context=None):
         self.sender_id = sender_id
         self.recipient_id = recipient_id

@@ -58,8 +58,6 @@ def refusal(code, token):
 class Binding:
     """What ties answers to one request: its context, its key id and Partial IV, its token."""
 
-    __slots__ = ("context", "first", "piv", "token")
-
     def __init__(self, context, piv, token):
         self.context = context
         self.piv = piv

@@ -1,4 +1,4 @@
-"""The OSCORE contexts of a server (SPEC 12.12), and how long each may live.
+"""The OSCORE contexts of a server (SPEC 13.7), and how long each may live.
 
 At most one session is without rights: it is there for a claim or for a delegation, and is dropped when the limiter's
 deadline has passed. Those that the application has admitted stay, at most `most`, the one unused longest goes first.

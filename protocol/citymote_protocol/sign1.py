@@ -1,12 +1,13 @@
-"""COSE_Sign1 with ESP256 (RFC 9052, section 4; RFC 9864), strictly read and verified: what an owner signs (SPEC 12.15).
+"""COSE_Sign1 with ESP256 (RFC 9052, section 4; RFC 9864), strictly read and verified: what an owner signs (SPEC 13.9).
 
 One form: tag 18, protected header {1: -9} and nothing else, an empty unprotected header, the payload inside, r || s.
 The payload comes out only after its signature has held. Which kind of statement was signed is told by the external
 data, so that one never stands for another. Nothing here signs: a node has no key for that, a host uses a library.
 """
 
-from . import cbor
 from .cbor_bytes import byte_string, head
+from .cbor_read import Heads
+from .cbor_write import TAGGED
 from .errors import FrameError
 
 HEADER = "sign1_header"  # not the one form above
@@ -24,18 +25,13 @@ def to_be_signed(payload, purpose):
 
 def write(payload, signature):
     return (
-        head(cbor.TAGGED, TAG)
-        + b"\x84"
-        + byte_string(PROTECTED)
-        + b"\xa0"
-        + byte_string(payload)
-        + byte_string(signature)
+        head(TAGGED, TAG) + b"\x84" + byte_string(PROTECTED) + b"\xa0" + byte_string(payload) + byte_string(signature)
     )
 
 
 def open_steps(crypto, data, key, purpose):
     """Generator: the payload of a statement that `key` (compressed, 33 bytes) has signed."""
-    reader = cbor.Reader(data)
+    reader = Heads(data)
     reader.tag(TAG)
     if reader.array(4) != 4 or reader.bytes(8) != PROTECTED or reader.map(0) != 0:
         raise FrameError(HEADER, "not COSE_Sign1 with ESP256")

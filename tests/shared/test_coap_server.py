@@ -566,7 +566,7 @@ def test_a_transfer_under_protection_has_a_tag_of_its_own():
         return plain(kid, about)
 
     sessions.find = find
-    collect = server._transfers().collect
+    collect = server.transfers().collect
     server._blocks.collect = lambda who, message, now: (
         tags.append(message.option(coap.REQUEST_TAG)) or collect(who, message, now)
     )

@@ -6,7 +6,7 @@ from citymote_protocol import ccs, claim, coap, delegation, edhoc, limiter, sign
 from citymote_protocol.coap_client import request, request_steps
 from citymote_protocol.coap_server import OPEN, Server
 from citymote_protocol.edhoc import EdhocError
-from citymote_protocol.edhoc_initiator import Initiator
+from citymote_protocol.edhoc_initiator import Initiator, read_error
 from citymote_protocol.errors import FrameError
 from citymote_protocol.handshake import PATH, Handshakes
 from citymote_protocol.handshake_client import Busy, Renewal, handshake_steps
@@ -398,7 +398,7 @@ def test_posts_that_are_no_handshake():
     ):
         answer = world.exchange("c", request(coap.POST, PATH, payload))
         assert answer.code == coap.BAD_REQUEST and answer.uint(coap.CONTENT_FORMAT) == coap.EDHOC, payload
-        assert edhoc.read_error(answer.payload) == (1, code), "%s gave %s" % (payload, answer.payload)
+        assert read_error(answer.payload) == (1, code), "%s gave %s" % (payload, answer.payload)
         world.idle(2500)
     assert node.sessions._stranger is None
 
