@@ -102,6 +102,7 @@ def page() -> str:
         lines += [f"- On {board}: {text}" for board, text in wired.get(driver, [])]
         if driver not in wired:
             lines.append("- On no board of this repository")
+        lines += ["", entry["note"].strip()] if "note" in entry else []
     return "\n".join(lines) + "\n"
 
 

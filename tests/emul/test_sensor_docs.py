@@ -45,3 +45,18 @@ def test_it_names_what_the_driver_measures(name: str) -> None:
         assert registry.quantity(quantity).id
     baud = getattr(importlib.import_module(f"node.drivers.{name}").DRIVER, "BAUDRATE", None)
     assert baud is None or f"{baud} baud" in make_sensor_docs.facts()[name]["interface"]
+
+
+def test_it_says_how_visitors_are_counted_and_how_they_are_not() -> None:
+    note = make_sensor_docs.facts()["motion"]["note"]
+    assert "Method:" in note and "Error:" in note
+    assert "is not built, on purpose" in note
+    assert note.strip() in make_sensor_docs.PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(make_sensor_docs.facts()))
+def test_it_says_what_was_confirmed_and_where_it_is_wired(name: str) -> None:
+    page = make_sensor_docs.PAGE.read_text(encoding="utf-8")
+    section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    assert "- Confirmed: " in section, f"{name} has no `confirmed` in sensors.toml"
+    assert "- On " in section
