@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.machine.metering import Meter
+from tests.support.machine.metering import Meter, flatten
 from tests.support.sound import Listener, Signal, words
 
 import make_sound
@@ -177,3 +179,110 @@ def test_an_unknown_instruction_is_refused_not_guessed() -> None:
     for machine in (RiscV, Xtensa):
         with pytest.raises(Unknown):
             machine(b"\x00\x00\x00\x00").call()
+
+
+# -- the equaliser ----------------------------------------------------------------------------------------------------
+
+EQUALISED = ("inmp441", "ics43434", "sph0645", "im69d130")
+CORNERS = {
+    "inmp441": ((50.1, 18.4), (50.1, 18.4)),
+    "ics43434": ((41.8, 10.8), (41.8, 7.8)),
+    "sph0645": ((49.3, 23.5), (35.5, 23.5)),
+    "im69d130": ((21.2, 8.9), (21.2, 8.9)),
+}
+
+
+def equalised(samples: list[int], numbers: list[int]) -> list[int]:
+    """The same in plain integers; `numbers`: k and 1 + g of both shelves."""
+    states = [0, 0]
+    out = []
+    for word in samples:
+        x = word >> 12
+        for shelf in (0, 1):
+            low = states[shelf] >> 10
+            states[shelf] += ((x - low) * numbers[2 * shelf]) >> 6
+            x += (low * (numbers[2 * shelf + 1] - 128)) >> 7
+        out.append(max(-524288, min(524287, x)) << 12)
+    return out
+
+
+FLATTEN = """
+from node.sound.equaliser import Equaliser
+from array import array
+import sys
+for name in {names}:
+    for rate in (48000, 24000, 16000):
+        print(name, rate, *Equaliser(name, rate).st)
+eq = Equaliser("inmp441", 48000)
+with open({path!r}, "rb") as f:
+    words = bytearray(f.read())
+eq.flatten(words, 0, len(words) // 4, 7)
+with open({path!r}, "wb") as f:
+    f.write(words)
+"""
+
+
+@pytest.fixture(scope="module", params=[32, 64])
+def flattened(
+    request: pytest.FixtureRequest, run_vm: Callable[..., Any], app_tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[tuple[str, int], list[int]], list[int], list[int]]:
+    """The node's numbers for every microphone and rate, and hard signals before and after."""
+    path = tmp_path_factory.mktemp("flat") / "words"
+    hard = np.concatenate([words(s) for s in signals(48000, 8).values()])
+    path.write_bytes(hard.astype("<i4").tobytes())
+    done = run_vm(
+        FLATTEN.format(names=EQUALISED, path=str(path)), path=[make_tree(request.param, app_tree), ".frozen"],
+        heap="300k", arch=request.param,
+    ).checked()  # fmt: skip
+    rows = [line.split() for line in done.stdout.splitlines()]
+    numbers = {(row[0], int(row[1])): [int(v) for v in row[5:9]] for row in rows}
+    return numbers, hard.tolist(), np.frombuffer(path.read_bytes(), dtype="<i4").tolist()
+
+
+def test_the_equaliser_and_its_reference_agree_bit_for_bit(
+    flattened: tuple[dict[tuple[str, int], list[int]], list[int], list[int]],
+) -> None:
+    numbers, before, after = flattened
+    assert after == equalised(before, numbers["inmp441", 48000])
+
+
+def test_the_equaliser_is_the_inverse_of_what_is_published(
+    flattened: tuple[dict[tuple[str, int], list[int]], list[int], list[int]],
+) -> None:
+    """From 10 Hz up, relative to 1 kHz, at every rate."""
+    numbers, _, _ = flattened
+    frequency = np.array([10, 16, 20, 31.5, 63, 125, 250, 1000.0])
+    for (name, rate), (k, g, m, h) in numbers.items():
+        d = np.exp(-2j * np.pi * frequency / rate)
+        ours = np.ones(len(d), dtype=complex)
+        for factor, gain in ((k, g), (m, h)):
+            ours *= 1 + (gain / 128 - 1) * factor / 65536 * d / (1 - (1 - factor / 65536) * d)
+        wanted = np.ones(len(d))
+        for zero, pole in CORNERS[name]:
+            wanted *= np.sqrt((frequency**2 + zero**2) / (frequency**2 + pole**2))
+        deviation = 20 * np.log10(np.abs(ours) / wanted)
+        assert np.max(np.abs(deviation - deviation[-1])) < 0.1, (name, rate)
+        assert abs(20 * math.log10(abs(ours[-1]))) < 0.13, f"{name} at {rate}: the calibrator's tone is moved"
+
+
+def test_no_signal_can_make_the_equaliser_leave_32_bits(
+    flattened: tuple[dict[tuple[str, int], list[int]], list[int], list[int]],
+) -> None:
+    """A low pass never exceeds its input: what follows is the worst of each product."""
+    for row in flattened[0].values():
+        x = float(1 << 19)
+        for factor, gain in ((row[0], row[1]), (row[2], row[3])):
+            assert x * 1024 < 1 << 31, "state"
+            assert 2 * x * factor < 1 << 31, "first product"
+            assert x * gain < 1 << 31, "second product"
+            x *= gain / 128
+
+
+@pytest.mark.parametrize("architecture", ["xtensawin", "rv32imc"])
+def test_the_equaliser_costs_what_is_said(architecture: str) -> None:
+    """Instructions a sample, and the same words as the reference."""
+    samples = words(np.random.default_rng(3).standard_normal(480) * 0.3).tolist()
+    numbers = [158, 347, 158, 347]
+    got, count = flatten(architecture, samples, numbers)
+    assert got == equalised(samples, numbers)
+    assert count <= 115

@@ -31,7 +31,7 @@ _CORNERS = (
 
 @micropython.viper
 def flatten(x: int, y: int, words: ptr32, start: int, count: int, st: ptr32, look: int, sl: int):
-    # st: the two poles' states with ten fraction bits, the word that is looked at, k * 2^16 and g * 2^7 of each shelf.
+    # st: two poles' states with ten fraction bits, the word that is looked at; k * 2^16, (1 + g) * 2^7 of each shelf
     i = 2
     st[i] = words[look]
     i = 0
@@ -42,23 +42,28 @@ def flatten(x: int, y: int, words: ptr32, start: int, count: int, st: ptr32, loo
     g = st[4]
     m = st[5]
     h = st[6]
-    sr = sl + 12
-    i = start
-    end = start + count
-    while i < end:
-        x = (words[i] << sl) >> sr
+    a = int(words) + 4 * start
+    end = a + 4 * count
+    while a < end:
+        p = ptr32(a)
+        x = p[0] >> 12
+        if x > 524287:  # where a word has 64 bits a load has no sign
+            x -= 1048576
         y = s >> 10
-        s = (((x - y) * k) >> 6) + s
+        x = x - y
+        s = ((x * k) >> 6) + s
         x = ((y * g) >> 7) + x
         y = t >> 10
-        t = (((x - y) * m) >> 6) + t
+        x = x - y
+        t = ((x * m) >> 6) + t
         x = ((y * h) >> 7) + x
-        if x > 524287:
-            x = 524287
-        if x < -524288:
-            x = -524288
-        words[i] = x << 12
-        i += 1
+        if uint(x + 524288) > uint(1048575):
+            if x > 0:
+                x = 524287
+            else:
+                x = -524288
+        p[0] = x << 12
+        a += 4
     i = 0
     st[i] = s
     i = 1
@@ -85,7 +90,8 @@ class Equaliser:
             y = (41178 * zero + rate // 2) // rate
             y -= y * y >> 17
             x = st[3 + 2 * i]
-            st[4 + 2 * i] = g = ((y - x) * 256 // x + 1) // 2
+            g = ((y - x) * 256 // x + 1) // 2
+            st[4 + 2 * i] = 128 + g
             limit += limit * g >> 7
         self.dc_limit = limit  # a mean of an eighth of full scale, as it comes out
 

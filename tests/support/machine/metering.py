@@ -102,3 +102,12 @@ def copying(architecture: str, count: int = 240) -> float:
     """Instructions a sample that it takes to gather `count` words into a block of the bands' own."""
     machine = MACHINES[architecture](compiled(FOLDER / "third48.py", architecture)[1])
     return machine.call(0, 0, _WORDS, 0, count, _AVERAGES, 0) / count
+
+
+def flatten(architecture: str, words: list[int], numbers: list[int]) -> tuple[list[int], float]:
+    """Words through the equaliser's machine code, and instructions a sample; `numbers`: k and g of both shelves."""
+    machine = MACHINES[architecture](code(architecture, "equaliser"))
+    machine.write(_WORDS, words)
+    machine.write(_STATE, [0, 0, 0, *numbers])
+    count = machine.call(0, 0, _WORDS, 0, len(words), _STATE, 0, 0)
+    return machine.read(_WORDS, len(words)), count / len(words)
