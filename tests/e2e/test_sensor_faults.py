@@ -480,6 +480,15 @@ def test_a_value_that_stands_still_for_a_day_is_frozen_and_counted(tmp_path: Pat
     assert [r.value for r in readings if r.quantity == "sensor_errors"][-1] >= 4  # type: ignore[operator]
 
 
+def test_a_sensor_that_warms_up_says_so_until_it_is_warm(tmp_path: Path) -> None:
+    dust = Sources(pm=12.0)
+    wiring = Wiring({"uart0": PMS5003(dust["pm"], dust["pm"], dust["pm"])})
+    sensors = [{"driver": "pms5003", "bus": "uart0", "settings": {"start_up": 100000}}]
+    readings = told(tmp_path / "n", wiring, sensors, 300, interval=60)
+    found = [(r.value, r.quality) for r in readings if r.quantity == "pm2_5"]
+    assert found == [(None, "warming_up")] + [(12, "unchecked")] * 4
+
+
 class Switched(Pin):
     """A load switch in front of a chip that takes its time to boot."""
 

@@ -97,7 +97,7 @@ class BH1750:
         return 0
 
     def _trigger(self):
-        """One opcode a transfer (TN p. 7). MTreg is written each time: a chip that lost power has its own again."""
+        """One opcode a transfer (TN p. 10). MTreg is written each time: a chip that lost power has its own again."""
         opcode, _, mtreg, duration = _RANGES[self._range]
         self._bus.writeto(self._address, _POWER_ON)
         self._send(0x40 | mtreg >> 5)
