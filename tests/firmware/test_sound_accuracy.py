@@ -54,6 +54,7 @@ def weightings(listener: Listener) -> dict[int, dict[float, tuple[float, float, 
 def test_weightings_are_within_class_1_at_every_nominal_frequency(
     weightings: dict[int, dict[float, tuple[float, float, float]]], rate: int, weighting: str
 ) -> None:
+    """Table 3, A, C and Z."""
     for row in iec.WEIGHTINGS:
         if row.nominal > TOP[rate]:
             continue
@@ -77,6 +78,7 @@ def test_weightings_at_48_khz_keep_the_projects_goal(
 
 
 def test_a_c_and_z_agree_at_1_khz(listener: Listener) -> None:
+    """5.5.9."""
     (heard,) = listener.levels([words(sine(1000, 2))])
     assert heard.laeq == pytest.approx(-20, abs=0.01)
     assert heard.lceq == pytest.approx(heard.laeq, abs=min(iec.C_OR_Z_AGAINST_A, 0.01))
@@ -84,8 +86,9 @@ def test_a_c_and_z_agree_at_1_khz(listener: Listener) -> None:
 
 
 def test_s_and_time_average_agree_with_f_on_a_steady_tone(listener: Listener) -> None:
+    """5.8.3; the goal is tighter."""
     (heard,) = listener.levels([words(sine(1000, 10))])
-    assert heard.las_max == pytest.approx(heard.laf_max, abs=0.02)
+    assert heard.las_max == pytest.approx(heard.laf_max, abs=min(iec.S_AGAINST_F, 0.02))
     assert heard.laeq == pytest.approx(heard.laf_max, abs=0.02)
     assert heard.laf_min == pytest.approx(heard.laf_max, abs=0.02)
 
@@ -129,16 +132,20 @@ def _within_class_1(rows: tuple[iec.Burst, ...], found: dict[float, tuple[float,
 
 
 def test_tonebursts_with_f(listener: Listener, steady_4k: Heard) -> None:
+    """Table 4, time weighting F."""
     found = _burst_deviations(listener, iec.BURSTS_F, 6, lambda h: h.laf_max - steady_4k.laf_max)
     _within_class_1(iec.BURSTS_F, found, 0.3)
 
 
 def test_tonebursts_with_s(listener: Listener, steady_4k: Heard) -> None:
+    """Table 4, time weighting S."""
     found = _burst_deviations(listener, iec.BURSTS_S, 4, lambda h: h.las_max - steady_4k.las_max)
     _within_class_1(iec.BURSTS_S, found, 0.3)
 
 
 def test_tonebursts_as_exposure(listener: Listener, steady_4k: Heard) -> None:
+    """Table 4, sound exposure level."""
+
     def exposure(heard: Heard) -> float:
         assert heard.laeq is not None and steady_4k.laeq is not None
         return heard.laeq + 10 * math.log10(heard.blocks * 0.005) - steady_4k.laeq
@@ -148,6 +155,7 @@ def test_tonebursts_as_exposure(listener: Listener, steady_4k: Heard) -> None:
 
 
 def test_levels_decay_at_the_rates_of_f_and_s(listener: Listener) -> None:
+    """5.8.2."""
     signal = np.concatenate([sine(4000, 6, -10), np.zeros(3 * 48000)])
     (heard,) = listener.levels([dithered(signal)])
     first = next(k for k, v in enumerate(heard.fast) if v < heard.fast[k - 1] - 2)
@@ -163,6 +171,7 @@ def test_levels_decay_at_the_rates_of_f_and_s(listener: Listener) -> None:
 
 @pytest.mark.parametrize("row", iec.PEAKS, ids=lambda row: f"{row.cycles} cycle of {row.frequency} Hz")
 def test_c_weighted_peak(listener: Listener, row: iec.Peak) -> None:
+    """Table 5."""
     steady = sine(row.frequency, 2, -10)
     signals = [words(steady)]
     for k in range(8):
@@ -181,6 +190,7 @@ def test_c_weighted_peak(listener: Listener, row: iec.Peak) -> None:
 
 
 def test_levels_are_linear_over_more_than_90_db(listener: Listener) -> None:
+    """5.6.5 asks for 60 dB; the goal is 0.1 dB down to -90 dBFS."""
     wanted = [-0.5, -1.0, -2.0, *range(-5, -96, -5)]
     heard = listener.levels([dithered(sine(1000, 1.5, dbfs)) for dbfs in wanted])
     for dbfs, h in zip(wanted, heard, strict=True):
@@ -190,10 +200,12 @@ def test_levels_are_linear_over_more_than_90_db(listener: Listener) -> None:
 
 
 def test_small_steps_of_level_come_out_as_they_went_in(listener: Listener) -> None:
+    """5.6.5: changes of 1 to 10 dB; the goal is tighter."""
     wanted = [-40 - k for k in range(11)]
     heard = listener.levels([dithered(sine(1000, 1.5, dbfs)) for dbfs in wanted])
     steps = [b.laeq - a.laeq for a, b in itertools.pairwise(heard)]  # type: ignore[operator]
-    assert steps == pytest.approx([-1.0] * 10, abs=0.02)
+    assert steps == pytest.approx([-1.0] * 10, abs=min(iec.LINEARITY_STEP, 0.02))
+    assert heard[-1].laeq - heard[0].laeq == pytest.approx(-10, abs=min(iec.LINEARITY_STEP, 0.02))  # type: ignore[operator]
 
 
 PINK = (-12, -20, -60, -90, -100)
@@ -250,7 +262,7 @@ def test_positive_and_negative_half_cycles_overload_alike(listener: Listener) ->
             shown = [dbfs for dbfs, h in zip(steps, listener.levels(signals), strict=True) if h.overload]
             assert shown, f"{frequency} Hz, {sign:+d}: never shown"
             first.append(shown[0])
-        assert abs(first[0] - first[1]) <= iec.OVERLOAD_HALF_CYCLES, frequency
+        assert abs(first[0] - first[1]) <= min(iec.OVERLOAD_HALF_CYCLES, 0.25), frequency
 
 
 def test_percentiles_are_of_laf_at_125_ms(listener: Listener) -> None:
