@@ -41,7 +41,7 @@ def make_driver(entry, hal):
     names = entry.get("bus", ())
     kinds = driver.BUS
     if isinstance(names, str):
-        names, kinds = (names,), (kinds,)
+        names, kinds = (names,), (kinds if isinstance(kinds, str) else kinds[0],)
     elif isinstance(kinds, str):
         kinds = (kinds,) * len(names)
     buses = []
@@ -98,6 +98,22 @@ def _recovery(hal, bus, log):
     return recover
 
 
+def _teller(quantities, drivers):
+    """Tells drivers what another sensor measures; None where it failed, so that they use nothing old."""
+
+    def tell(readings):
+        for driver in drivers:
+            for quantity in driver.WANTS:
+                if quantity in quantities:
+                    value = None
+                    for reading in readings or ():
+                        if reading[0] == quantity:
+                            value = reading[1]
+                    driver.know(quantity, value)
+
+    return tell
+
+
 def build_sensors(board, hal, log):
     """The sensors of a board description, and sentences about those that could not be made."""
     sensors = []
@@ -126,7 +142,17 @@ def build_sensors(board, hal, log):
             text = "sensor %d (%s): %s" % (index, entry.get("driver"), reason(e))
             problems.append(text)
             log(ERROR, text)
+    for sensor in sensors:
+        known = [quantity for quantity, instance in sensor.columns if not instance]
+        drivers = [other.driver for other in sensors if other is not sensor and wants(other.driver, known)]
+        if drivers:
+            sensor.tell = _teller(known, drivers)
     return sensors, problems
+
+
+def wants(driver, quantities):
+    """Whether a driver wants to know one of these."""
+    return any([quantity in quantities for quantity in getattr(driver, "WANTS", ())])
 
 
 def board_rules(board, sensors):

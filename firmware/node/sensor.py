@@ -51,6 +51,7 @@ class Sensor:
         self.errors = 0  # readings that failed, and those in which something was absent
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
+        self.tell = None  # called with each reading, or None, for the drivers that want to know it
         self.alarms = {}  # quantity -> (lowest, highest) of what is usual, where the board description has some
         self.alarm = None  # called with (column, value, quality) when a reading leaves the usual, and when one is back
         self._unusual = []
@@ -98,6 +99,8 @@ class Sensor:
             self.busy = False
         if readings and self.alarms:
             self._watch(readings)
+        if self.tell:
+            self.tell(readings)
         if not begin:
             self._add(readings, code)
         return readings is not None

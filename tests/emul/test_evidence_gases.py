@@ -197,6 +197,35 @@ def test_the_slowest_oscillator_is_waited_for_and_the_fastest_harms_not() -> Non
             assert table.reading() == [(43, 1000, 0)]
 
 
+def test_two_cells_on_one_converter_take_turns() -> None:
+    """Their drivers know nothing of each other, and the node runs them at the same time."""
+    chip = ADS1115({0: always(300.0), 1: always(0.0), 2: always(600.0), 3: always(0.0)})
+    table = World(module("electrochemical").DRIVER, chip)
+    first = table.driver
+    second = module("electrochemical").DRIVER(table.bus, working=2, auxiliary=3)
+    for _ in range(3):
+        table.clock.now += 60_000
+        due = {first: table.clock.now, second: table.clock.now}
+        while due:
+            driver = min(due, key=lambda one: due[one])
+            table.clock.now = max(table.clock.now, due[driver])
+            wait = driver.start()
+            if wait:
+                due[driver] = table.clock.now + wait
+            else:
+                del due[driver]
+        assert list(first.read()) == [(43, 1000, 0)]
+        assert list(second.read()) == [(43, 2000, 0)]
+
+
+def test_a_cell_that_was_given_up_does_not_hold_the_converter_for_ever() -> None:
+    table = World(module("electrochemical").DRIVER, ADS1115({0: always(300.0), 1: always(0.0)}))
+    table.driver.start()
+    table.driver = module("electrochemical").DRIVER(table.bus)
+    assert table.ready() < 2000
+    assert list(table.driver.read()) == [(43, 1000, 0)]
+
+
 def test_saturation_is_no_value() -> None:
     assert cell(2048.0, 0.0).reading() == [(43, None, 16)]
     assert cell(300.0, 5000.0, cell="NO2-B43F").reading() == [(43, None, 16), (49, None, 16)]

@@ -17,6 +17,8 @@ _NO_COMPARATOR = 0x0003
 _RATES = (8, 16, 32, 64, 128, 250, 475, 860)
 _RANGES = (6144, 4096, 2048, 1024, 512, 256)  # mV
 _POLLS = 5
+_PATIENCE = 4  # conversions' times that another cell's conversion is waited for; then whoever began it is gone
+_at_work = {}  # address -> the converter object whose conversion runs: two cells share one chip
 
 
 class ADS1115:
@@ -39,11 +41,21 @@ class ADS1115:
         self._duration = 1100 // data_rate + 2
         self._asked = 0
         self._polls = 0
+        self._waited = 0
         self._triple = bytearray(3)
         self._word = bytearray(2)
 
     def convert(self, channel):
-        """Start the conversion of input 0 to 3 against ground; returns ms to wait until `done` is asked."""
+        """Start the conversion of input 0 to 3 against ground; returns ms to wait until `done` is asked.
+
+        Negative: another cell's conversion runs; so many ms later try again.
+        """
+        other = _at_work.get(self._address)
+        if other is not None and other is not self and self._waited < _PATIENCE:
+            self._waited += 1
+            return -self._duration
+        self._waited = 0
+        _at_work[self._address] = self
         self._asked = self._mode | (4 + channel) << 12
         self._polls = 0
         value = self._asked | _START
@@ -57,20 +69,27 @@ class ADS1115:
         """Whether the conversion has ended; a Fault if it never does, or if the chip is another or was reset."""
         value = self._read(_CONFIGURATION)
         if value & 0x7FFF != self._asked:
+            self._let_go()
             raise Fault(WRONG_CHIP, "the configuration does not read back: not an ADS1115, or it was reset")
         if value & _START:  # DS 9.6.3: OS reads 1 when no conversion runs
             return True
         self._polls += 1
         if self._polls > _POLLS:
+            self._let_go()
             raise Fault(FROZEN, "the conversion does not end")
         return False
 
     def voltage(self):
         """The result in sixteenths of a microvolt; None at the converter's ends (DS 9.5.4: it clips there)."""
         value = self._read(_CONVERSION)
+        self._let_go()
         if value == 0x7FFF or value == 0x8000:
             return None
         return (value - 0x10000 if value & 0x8000 else value) * self._digit
+
+    def _let_go(self):
+        if _at_work.get(self._address) is self:
+            _at_work[self._address] = None
 
     def _read(self, register):
         self._bus.readfrom_mem_into(self._address, register, self._word)

@@ -30,7 +30,7 @@ from .fixed import rounded, scaled
 
 _MV = 16000  # a millivolt in the converter's units
 
-_IDLE, _WORKING, _AUXILIARY, _READY = range(4)
+_IDLE, _WORKING, _BETWEEN, _AUXILIARY, _READY = range(5)
 
 
 class Electrochemical:
@@ -126,16 +126,15 @@ class Electrochemical:
         if state == _READY:
             self._state = _READY
             return 0
-        if state == _IDLE:
-            self._state = _WORKING
-            return self._convert(_WORKING, self._working)
+        if state == _IDLE or state == _BETWEEN:
+            return self._convert(state)
         if not self._converter.done():
             self._state = state
             return 10
         if state == _WORKING:
             self._we = self._converter.voltage()
             if self._auxiliary is not None:
-                return self._convert(_AUXILIARY, self._auxiliary)
+                return self._convert(_BETWEEN)
             self._ae = self._offsets[1] + self._zeros[1]
         else:
             self._ae = self._converter.voltage()
@@ -190,9 +189,13 @@ class Electrochemical:
             signal -= no2 * self._cross * 16
         return (quantity, rounded(signal, self._sensitivity * 16), OK)
 
-    def _convert(self, state, channel):
-        wait = self._converter.convert(channel)
-        self._state = state
+    def _convert(self, state):
+        """The working electrode's conversion, or between the two the auxiliary one's; later, if another cell's runs."""
+        wait = self._converter.convert(self._working if state == _IDLE else self._auxiliary)
+        if wait < 0:
+            self._state = state
+            return -wait
+        self._state = state + 1
         return wait
 
 
