@@ -5,7 +5,7 @@ value is reported beside it. Everything is integers at the registry's resolution
 so node and host agree to the digit. Temperature compensation of electrochemical cells needs each cell's own
 calibration and lives in its driver.
 
-- `kappa-koehler/1`: water on particles, Crilley et al. (2018), Atmos. Meas. Tech. 11, 709, equations 3 and 4.
+- `kappa-koehler/1`: water on particles, Crilley et al. (2018), Atmos. Meas. Tech. 11, 709, with kappa 0.4.
 - `epa-barkjohn/2021`: Barkjohn, Gantt and Clements (2021), Atmos. Meas. Tech. 14, 4617, for Plantower's CF = 1 values.
 - `barometric/1`: the standard atmosphere's law of height (ISO 2533:1975, ICAO Doc 7488), from the measured temperature;
   to 750 m it agrees within 0.1 hPa with WMO-No. 8, annex 3.A, in dry air.
@@ -62,8 +62,9 @@ def correct(quantity, inputs):
 def _dry(wet, humidity):
     """wet / (1 + (kappa / 1.65) / (1 / aw - 1)), with aw = RH / 100 and kappa = 0.4.
 
-    1.65 g/cm3 is the dry particles' density over water's, kappa what the publication's humidograms of an urban
-    background gave (0.38 to 0.41). Towards saturation the factor grows without end: beyond 95 %RH there is no value.
+    1.65 is the dry particles' density over water's. The formula is the publication's, kappa this version's: it makes
+    the 0.24 that Nilson et al. (2022, Atmos. Meas. Tech. 15, 3315) fitted over North America; soot in winter takes up
+    less water, sea salt more. Towards saturation the factor grows without end: beyond 95 %RH there is no value.
     """
     if not 0 <= humidity <= 950 or wet < 0:
         return None
@@ -72,7 +73,7 @@ def _dry(wet, humidity):
 
 
 def _barkjohn(dust, humidity):
-    """0.524 PM - 0.0862 RH + 5.75, equation 8: fitted to daily means below 250 ug/m3 at 0 to 100 %RH.
+    """0.524 PM - 0.0862 RH + 5.75: fitted to daily means below 250 ug/m3 at 0 to 100 %RH.
 
     Humidity as the meter's own thermometer case has it, drier than the air. Values a little below zero are the fit's.
     """
