@@ -84,7 +84,7 @@ def test_sea_level_pressure_beyond_the_formula():
 
 
 def test_the_epa_fit_is_the_published_equation():
-    # PM2.5 = 0.524 PA - 0.0862 RH + 5.75 (Barkjohn et al. 2021; the same in AirGradient's firmware, issue 182, below 30)
+    # PM2.5 = 0.524 PA - 0.0862 RH + 5.75 (Barkjohn et al. 2021; below 30 the same in AirGradient's firmware, issue 182)
     for dust, humidity, corrected in (
         (0, 0, 58),  # 5.75
         (0, 1000, -29),  # -2.87
