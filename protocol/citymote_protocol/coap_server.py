@@ -21,7 +21,7 @@ What is done with a request (the first line that fits decides):
     4  unprotected, and the resource is not OPEN or not there    4.01: an outsider does not learn what there is
     5  no such resource                                          4.04
     6  a method that it does not have                            4.05
-    7  `permit` says no                                          4.03
+    7  it is not OPEN, and `permit` says no                      4.03
     8  a FRESH resource, a method that changes, no valid Echo    4.01 with an Echo to repeat
     9  a block of a body, and more of it is due                  2.31; 4.08, 4.13 or 5.03 where it does not fit
    10  a further block of an answer that is kept                 that block
@@ -112,8 +112,8 @@ class Request:
 
 class Server:
     """`sessions` (`sessions.Sessions`) has the OSCORE contexts; None: a server without protection. `permit(request)`
-    may be set to a function that says whether this session may do this, `report(error)` to one that hears of faults in
-    resources (answered 5.00)."""
+    may be set to a function that says whether this session may do this (not asked about resources that are OPEN),
+    `report(error)` to one that hears of faults in resources (answered 5.00)."""
 
     def __init__(self, crypto, sessions=None, most=MAX_BODY):
         self._crypto = crypto
@@ -170,9 +170,12 @@ class Server:
             next(self._job)
         except StopIteration:
             self._job = None
-        except EncodeError:
-            # The context is worn, or the answer larger than any message: the client hears nothing and starts anew.
+        except Exception as error:
+            # EncodeError: the context is worn, or the answer larger than any message. The client hears nothing and
+            # starts anew; the next request is not concerned.
             self._job = None
+            if self.report is not None and not isinstance(error, EncodeError):
+                self.report(error)
         return self._job is not None or bool(self._queue)
 
     def drop(self, link=None, peer=None, session=None):
@@ -237,7 +240,7 @@ class Server:
         if function is None:
             return Message(METHOD_NOT_ALLOWED)
         request.path = path
-        if self.permit is not None and not self.permit(request):
+        if self.permit is not None and not flags & OPEN and not self.permit(request):
             return Message(FORBIDDEN)
         if flags & FRESH and code != GET and code != FETCH:
             who = who_of(request)

@@ -60,6 +60,9 @@ class Node:
         self.stored = len(request.payload)
         return coap.CHANGED
 
+    def limiter_wait(self, now):
+        return self.sessions.limiter.wait("somebody", now)
+
     def receive(self, data, now):
         """What the node sends about one datagram."""
         message = self.link.receive("host", data, now)

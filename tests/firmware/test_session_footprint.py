@@ -13,7 +13,7 @@ def recorded() -> bench_session.Recorded:
 
 @pytest.mark.usefixtures("micropython32")
 def test_handshake_claim_and_configuration_fit_beside_ble(recorded: bench_session.Recorded) -> None:
-    """58 to 64 KB, by where objects lie when the collector looks; 4 of them are this test's own script and its input."""
+    """58 to 64 KB, by where objects lie when the collector looks; 4 of them are the script and its input."""
     done = bench_session.execute(recorded, "whole", 66 << 10)
     assert done.returncode == 0, done.stderr[-2000:]
 
