@@ -1,4 +1,4 @@
-"""The eight defects of Bumble's virtual controller that `air_controller` and `air_link` mend.
+"""The nine defects of Bumble's virtual controller that `air_controller` and `air_link` mend.
 
 Each test shows both: that the mended one is right, and that the stock one of the installed Bumble is still wrong. When
 the second half of a test fails after an upgrade, that part of the mending can go.
@@ -163,9 +163,17 @@ async def broadcast(bench: Bench) -> bool:
     return not [pdu for pdu in heard_by_idle if not isinstance(pdu, ll.ConnectInd)]
 
 
+async def handles(bench: Bench) -> bool:
+    connection, node, host = await connected(bench)
+    first = connection.handle
+    await connection.disconnect()
+    await node.start_advertising(advertising_interval_min=20, advertising_interval_max=20)
+    return (await host.connect_le(node.random_address, timeout=2)).handle != first
+
+
 @pytest.mark.parametrize(
     "right",
-    [scan_response, cancel, data_length, fragments, public_peripheral, other_types, supervision, broadcast],
+    [scan_response, cancel, data_length, fragments, public_peripheral, other_types, supervision, broadcast, handles],
     ids=lambda f: f.__name__,
 )
 def test_defect(right: Callable[[Bench], Awaitable[bool]]) -> None:

@@ -10,16 +10,17 @@ from typing import Any
 from citymote.testing.air import Air
 from citymote.testing.vm import VirtualNode
 
+from . import vm
 from .node import scripted
 
 ECHO = """
-from citymote_protocol.coap import CONTENT, Message
+from citymote_protocol.coap import Message
 
 class Echo:
     # The server's interface, and no more than an echo behind it: what it takes and loses is told to the test.
     def submit(self, link, peer, message, now):
         hal.event("took", [peer, len(message.payload)])
-        link.send(peer, Message(CONTENT, message.token, [], message.payload), now)
+        link.send(peer, Message(0x45, message.token, [], message.payload), now)
 
     def step(self, now):
         return False
@@ -56,6 +57,8 @@ def ble_node(
     link = {"interval": options.pop("interval", 30000), "idle": options.pop("idle", 60000)}
     code = BLE % {"node": node_id(number), "options": link, "state": state, "detail": detail, "more": more}
     options.setdefault("heap", "60k")
+    # with all its names: the script looks inside
+    options.setdefault("path", [folder / "script", vm.application(vm.best(32).bits)])
     folder.mkdir(parents=True, exist_ok=True)
     return scripted(folder, code, air=air, name=f"n{number}", **options)
 

@@ -157,13 +157,13 @@ class Ble(Serving):
 
     async def _say(self, peer, data):
         conn = self._conn
-        first = data[: self._mtu - 3]
+        size = self._mtu - 3
         self._done.clear()
         while peer == self._peer and self._conn is not None:
             try:
-                if len(first) < len(data):
+                if len(data) >= size:  # a peer that gets a full packet reads the whole
                     self._ble.gatts_write(self._up, data)
-                self._ble.gatts_indicate(conn, self._up, first)
+                self._ble.gatts_indicate(conn, self._up, data[:size])
                 break
             except OSError as e:
                 if e.errno != errno.ENOMEM:

@@ -78,7 +78,8 @@ class Air:
                 node.vanish()
             for visitor in list(self._visitors):
                 visitor.cancel()
-            await asyncio.gather(*self._visitors, return_exceptions=True)
+            if self._visitors:
+                await asyncio.wait(list(self._visitors), timeout=1)  # one may wait for a controller that is gone
 
         self._home.run(close())
         self._home.stop()

@@ -1,4 +1,4 @@
-"""Bumble's virtual controller without the eight defects that the tests of this project run into.
+"""Bumble's virtual controller without the nine defects that the tests of this project run into.
 
 Each is marked with its number; tests/host/test_air_defects.py has one test for each, which says both that it is mended
 here and that the stock controller of the installed Bumble still has it: the day one of those fails, its part of this
@@ -12,6 +12,7 @@ file can go. Bumble 0.0.236; the numbers of the Bluetooth Core Specification are
     6  a legacy advertiser that cannot be connected to is never heard, and an extended one is always connectable
     7  there is no supervision timeout: a radio that is gone leaves its peers connected for ever
     8  every advertisement goes to every controller, and addresses are searched for from the start   (air_link)
+    9  the handle of a connection that has ended is the next one's: late answers to the old peer reach the new one
 """
 
 # Bumble leaves some of its types out.
@@ -60,6 +61,7 @@ class AirController(Controller):
         super().__init__(name, link=link, **more)
         self.active_scan = True
         self.gone = False
+        self._handles = 0
 
     # -- what the link asks -------------------------------------------------------------------------------------------
 
@@ -151,7 +153,15 @@ class AirController(Controller):
         self.active_scan = bool(command.scan_types[0])
         return super().on_hci_le_set_extended_scan_parameters_command(command)
 
-    # -- connecting and data: 2, 4 ------------------------------------------------------------------------------------
+    def allocate_connection_handle(self) -> int:
+        """Not the one of a connection that has just ended: its late answers would go to the next peer."""
+        used = {connection.handle for connection in self.le_connections.values()}
+        while True:
+            self._handles = self._handles % 0xEFF + 1
+            if self._handles not in used:
+                return self._handles
+
+    # -- connecting and data: 2, 4, 9 ------------------------------------------------------------------------------------
 
     def on_hci_le_create_connection_cancel_command(self, _command: Any) -> hci.HCI_StatusReturnParameters:
         """The attempt ends with an event of its own, status 0x02 (7.8.13)."""

@@ -273,12 +273,13 @@ class AirNode:
         with contextlib.suppress(core.BaseBumbleError, att.ATT_Error):
             await Peer(connection).request_mtu(mtu)
 
-    def _ask(self, operation: bytes, number: int, handle: int, data: bytes = b"") -> Any:
+    async def _ask(self, operation: bytes, number: int, handle: int, data: bytes = b"") -> tuple[int, bytes]:
         self._sequence = self._sequence % 0xFFFF + 1
         future: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
         self._waiting[self._sequence] = future
         self._say(operation, struct.pack("<HHH", number, handle, self._sequence) + data)
-        return asyncio.wait_for(future, ANSWER)
+        async with asyncio.timeout(ANSWER):
+            return await future
 
     def _value(self, handle: int) -> Any:
         async def read(connection: Connection) -> bytes:

@@ -50,5 +50,6 @@ class Background:
         tasks = [task for task in asyncio.all_tasks() if task is not mine]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)  # Bumble has some that will not be told
         await self.loop.shutdown_asyncgens()

@@ -64,6 +64,7 @@ class Adapter:
         self.options: Mapping[str, Any] = {"radio": self}
         self._home = home
         self._device: Device | None = None
+        self._gone: asyncio.Future[None] = home.loop.create_future()
         self._lock = asyncio.Lock()
         self._scanners: set[BumbleScanner] = set()
         self._seen: dict[str, hci.Address] = {}
@@ -77,22 +78,28 @@ class Adapter:
         device.on(Device.EVENT_ADVERTISEMENT, self._heard)
         await device.power_on()
         self._device, self._closing = device, closing
+        self._gone = asyncio.get_running_loop().create_future()
         if self._scanners:
             await device.start_scanning(filter_duplicates=False)
 
     def lost(self) -> None:
         """The radio is gone, as when its plug is pulled: whoever uses it gets an error."""
         self._device = None
+        if not self._gone.done():
+            self._gone.set_result(None)
         for link in list(self._links):
             link.end("the adapter is gone")
 
     def device(self) -> Device:
         """The Bumble device, or bleak's error for a radio that is not there."""
         if self._device is None:
-            raise BleakBluetoothNotAvailableError(
-                f"the adapter {self.name} is gone", BleakBluetoothNotAvailableReason.NO_BLUETOOTH
-            )
+            raise self._absent()
         return self._device
+
+    def _absent(self) -> BleakError:
+        return BleakBluetoothNotAvailableError(
+            f"the adapter {self.name} is gone", BleakBluetoothNotAvailableReason.NO_BLUETOOTH
+        )
 
     async def call(self, coro: Coroutine[Any, Any, T]) -> T:
         """Await something in the adapter's loop."""
@@ -144,17 +151,25 @@ class Adapter:
             if self.connections is not None and len(self._links) >= self.connections:
                 raise BleakError(f"the adapter {self.name} holds {self.connections} connections and takes no more")
             device = self.device()
+            attempt = asyncio.ensure_future(device.connect_le(target, timeout=timeout))
             try:
-                connection = await device.connect_le(target, timeout=timeout)
+                await asyncio.wait({attempt, self._gone}, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                # else the controller would go on trying, and refuse every later attempt
+                attempt.cancel()
+                if self._device is device:
+                    await asyncio.shield(_give_up(device))
+                raise
+            if self._device is not device:
+                attempt.cancel()
+                attempt.add_done_callback(_ignore)
+                raise self._absent()
+            try:
+                connection = attempt.result()
             except (TimeoutError, core.TimeoutError) as missing:
                 raise BleakDeviceNotFoundError(address, f"{address} does not answer") from missing
             except core.ConnectionError as refused:
                 raise BleakError(f"no connection to {address}: {refused}") from refused
-            except asyncio.CancelledError:
-                # else the controller would go on trying, and refuse every later attempt
-                if self._device is device:
-                    await asyncio.shield(_give_up(device))
-                raise
         link = _Link(connection, self._links.discard)
         self._links.add(link)
         try:
@@ -210,9 +225,10 @@ class _Link:
             task.cancel()
             raise
         if not task.done() or task.cancelled():
+            # Bumble cancels its requests a little before it says why, and what we cancel may linger in its wait_for.
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await asyncio.wait({self.ended}, timeout=1)  # Bumble cancels its requests a little before it says so
+            task.add_done_callback(_ignore)
+            await asyncio.wait({self.ended}, timeout=1)
             raise BleakError(f"the connection ended: {self.why or 'no answer'}")
         try:
             return task.result()
@@ -225,8 +241,14 @@ class _Link:
         """Hang up."""
         if not self.ended.done():
             with contextlib.suppress(core.BaseBumbleError, TimeoutError, asyncio.CancelledError):
-                await asyncio.wait_for(self.connection.disconnect(), 5)
+                async with asyncio.timeout(5):
+                    await self.connection.disconnect()
         self.end("this side hung up")
+
+
+def _ignore(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def parse(advertisement: Advertisement) -> AdvertisementData:

@@ -230,8 +230,10 @@ class Channel:
         try:
             while True:
                 wait = self._layer.wait(self._now())
+                # not wait_for, which in Python 3.11 may swallow a cancellation
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._due.wait(), None if wait is None else wait / 1000)
+                    async with asyncio.timeout(None if wait is None else wait / 1000):
+                        await self._due.wait()
                 self._layer.tick(self._now())
                 await self._flush()
                 self._due.clear()  # flushing says that something may have become due, and so does whoever sends
