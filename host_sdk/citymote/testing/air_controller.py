@@ -161,7 +161,7 @@ class AirController(Controller):
             if self._handles not in used:
                 return self._handles
 
-    # -- connecting and data: 2, 4, 9 ------------------------------------------------------------------------------------
+    # -- connecting and data: 2, 4, 9 ---------------------------------------------------------------------------------
 
     def on_hci_le_create_connection_cancel_command(self, _command: Any) -> hci.HCI_StatusReturnParameters:
         """The attempt ends with an event of its own, status 0x02 (7.8.13)."""
