@@ -28,8 +28,8 @@ def code(architecture: str, module: str) -> bytes:
 class Meter:
     """`feed` it words; state as the node's, instructions counted apart for the sample loop and the 5 ms arithmetic."""
 
-    def __init__(self, architecture: str, rate: int) -> None:
-        machine = MACHINES[architecture]
+    def __init__(self, architecture: str, rate: int, machine: type[Machine] | None = None) -> None:
+        machine = machine or MACHINES[architecture]
         self._kernel = machine(code(architecture, f"kernel{rate // 1000}"))
         self._block = machine(code(architecture, "block"))
         self._size = rate // 200
@@ -73,8 +73,8 @@ class Meter:
 class Bands:
     """A bank of band filters as a chip's machine code: `feed` it blocks of 512 words; state as the node's."""
 
-    def __init__(self, architecture: str, bank: Bank) -> None:
-        machine = MACHINES[architecture]
+    def __init__(self, architecture: str, bank: Bank, machine: type[Machine] | None = None) -> None:
+        machine = machine or MACHINES[architecture]
         self._cascade = machine(code(architecture, bank.name))
         rows = [number for octave in bank.coefficients() for row in octave for number in row]
         data = struct.pack(f"<{len(rows)}h", *rows)
@@ -104,10 +104,12 @@ def copying(architecture: str, count: int = 240) -> float:
     return machine.call(0, 0, _WORDS, 0, count, _AVERAGES, 0) / count
 
 
-def flatten(architecture: str, words: list[int], numbers: list[int]) -> tuple[list[int], float]:
+def flatten(
+    architecture: str, words: list[int], numbers: list[int], machine: type[Machine] | None = None
+) -> tuple[list[int], float]:
     """Words through the equaliser's machine code, and instructions a sample; `numbers`: k and g of both shelves."""
-    machine = MACHINES[architecture](code(architecture, "equaliser"))
-    machine.write(_WORDS, words)
-    machine.write(_STATE, [0, 0, 0, *numbers])
-    count = machine.call(0, 0, _WORDS, 0, len(words), _STATE, 0, 0)
-    return machine.read(_WORDS, len(words)), count / len(words)
+    one = (machine or MACHINES[architecture])(code(architecture, "equaliser"))
+    one.write(_WORDS, words)
+    one.write(_STATE, [0, 0, 0, *numbers])
+    count = one.call(0, 0, _WORDS, 0, len(words), _STATE, 0, 0)
+    return one.read(_WORDS, len(words)), count / len(words)
