@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from citymote.errors import UsageError, need
+
 if TYPE_CHECKING:
+    from citymote.testing.bleak_bumble import Adapter
     from citymote.transports.ble import Radio
 
 REFRESH = 1.0
@@ -33,6 +36,20 @@ class State(IntEnum):
 
     def __str__(self) -> str:
         return self.name.lower().replace("_", " ")
+
+
+DETAILS = {
+    1: "no such network",
+    2: "the network refuses the key",
+    3: "no address",
+    4: "the broker's name is unknown",
+    5: "the broker does not answer",
+    6: "the broker's certificate is not trusted",
+    7: "the broker refuses the credentials",
+    8: "the time cannot be right",
+    15: "another reason",
+}
+"""What has failed, for the states that say why (SPEC 15.4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +86,17 @@ async def scan(
                 continue
         known[key] = sighting
         yield sighting
+
+
+def open_radio(transport: str) -> Adapter:
+    """Another radio than this computer's own, through Bumble: "usb:0", "serial:...", "tcp-client:HOST:PORT".
+
+    Needs the extra `sim`. Close it when done.
+    """
+    need("bumble", "sim", "a radio through Bumble")
+    from citymote.testing.bleak_bumble import open_adapter
+
+    try:
+        return open_adapter(transport)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise UsageError(f"there is no radio at {transport}", str(error)) from error
