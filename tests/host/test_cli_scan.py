@@ -68,3 +68,16 @@ def test_nobody_there_and_nothing_to_listen_with() -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2
+
+
+def test_a_computer_without_bluetooth_says_so() -> None:
+    from os import environ
+
+    done = subprocess.run(
+        [sys.executable, "-m", "citymote", "scan", "--seconds", "1"],
+        env={**environ, "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nowhere"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "there is no Bluetooth to scan with" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -86,6 +86,8 @@ async def scan(radio: Radio | None = None, seconds: float | None = None) -> Asyn
         raise NoRadio("there is no Bluetooth to scan with", str(missing.args[0]), "Is it there and on?") from missing
     except BleakError as error:
         raise TransportError("the scan failed", str(error)) from error
+    except (OSError, EOFError) as missing:  # bleak's way to the system's Bluetooth service
+        raise NoRadio("there is no Bluetooth to scan with", f"its service cannot be asked ({missing})") from missing
 
 
 class BleTransport(Transport):
@@ -128,6 +130,8 @@ class BleTransport(Transport):
             ) from missing
         except BleakError as error:
             raise Unreachable(f"no connection to {self._name}", str(error)) from error
+        except (OSError, EOFError) as missing:
+            raise NoRadio("there is no Bluetooth", f"its service cannot be asked ({missing})") from missing
         finally:
             if self._down is None:
                 await self.close()
