@@ -50,27 +50,67 @@ def _settings(log):
     return settings
 
 
-async def _identity(log, settings, stages):
+async def _identity(log, settings, stages, kept):
+    bare = settings["unsealed"] or bool(settings["lorawan"])  # LoRaWAN authenticates this one node by itself
+    if kept:
+        from .duty import who
+
+        return who(hal, settings, kept, bare)
     load_modules(stages.IDENTITY)
     from .enrol import enrol
 
-    bare = settings["unsealed"] or bool(settings["lorawan"])  # LoRaWAN authenticates this one node by itself
     return await enrol(hal, log, CONFIG, settings["collector_key"], bare)
 
 
-async def _node(log, settings, stages, name, boots, seal):
+def _slept(settings):
+    # What a node of the duty-cycled profile knew before its sleep, where this start is the end of one.
+    if settings["profile"] != "sleep":
+        return None
+    from .duty import wake
+
+    return wake(hal, settings)
+
+
+def _doze(node, log, stages, seal, kept):
+    # The duty-cycled profile runs the node in its own way, where its sensors can be slept through.
+    from .duty import Duty, possible
+
+    if kept or possible(node, log):
+
+        def report():
+            load_modules(stages.ABOUT)
+            from . import startup
+
+            startup.report(node)
+
+        node.run = Duty(node, hal, log, kept, seal, lambda: _connect(node, stages, seal), report).run
+
+
+# Each step is a function of its own: what it imports for itself lives as long as its frame, and no longer.
+
+
+def _fit(log, settings, stages, name, boots):
     load_modules(stages.FIT)
     from . import startup
     from .node import Node
 
     node = Node(hal, log, settings, name, boots)
     startup.fit(node)
-    forget(stages.FIT_GONE, log)
-    await node.begin()
+    return node
+
+
+def _open(node, stages):
     load_modules(stages.STORE)
+    from . import startup
+
     startup.open_store(node)
-    forget(stages.STORE_GONE, log)
-    if settings["lorawan"]:
+
+
+def _connect(node, stages, seal):
+    from . import startup
+
+    lorawan = node.settings["lorawan"]
+    if lorawan:
         from .links.lorawan import BAUDRATE, Modem
 
         startup.open_narrow(node, Modem(hal.uart(hal.board()["lorawan"], BAUDRATE), hal.uptime_ms), seal)
@@ -82,9 +122,13 @@ async def _node(log, settings, stages, name, boots, seal):
             from .links.mqtt import Client
 
         startup.open_link(node, Client, seal)
+
+
+def _describe(node, stages):
     load_modules(stages.ABOUT)
+    from . import startup
+
     startup.describe(node)
-    return node
 
 
 async def start(log):
@@ -94,10 +138,25 @@ async def start(log):
     for name in hal.mount():
         log(WARNING, "/%s was blank or damaged: formatted" % name)
     settings = _settings(log)
-    name, boots, seal = await _identity(log, settings, stages)
+    kept = _slept(settings)
+    name, boots, seal = await _identity(log, settings, stages, kept)
     forget(stages.IDENTITY_GONE, log)
-    node = await _node(log, settings, stages, name, boots, seal)
+    node = _fit(log, settings, stages, name, boots)
+    forget(stages.FIT_GONE, log)
+    if kept:
+        from .duty import restore
+
+        restore(node, kept)
+    else:
+        await node.begin()
+    _open(node, stages)
+    forget(stages.STORE_GONE, log)
+    if not kept:
+        _connect(node, stages, seal)
+        _describe(node, stages)
     gone = stages.ABOUT_GONE
+    if settings["profile"] == "sleep":
+        _doze(node, log, stages, seal, kept)
     stages = None
     forget(gone, log)
     remove(_CRASHES)

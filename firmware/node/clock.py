@@ -98,6 +98,11 @@ class Clock:
             self.changed()
         return correction
 
+    def hear(self, seconds, state):
+        """A source tells whole seconds: a known clock that shows the same second is right as it is."""
+        ms = seconds * 1000
+        return self.set(max(ms, min(self.now_ms(), ms + 999)) if self.known else ms, state)
+
     def note(self, now=False):
         """Write the time down for the next start, once an hour or `now`."""
         seconds = self.now()

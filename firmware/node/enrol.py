@@ -66,4 +66,4 @@ async def _sealer(crypto, identity, collector):
     random8 = crypto.random(8)
     made = Sealer(crypto, identity.node_id, identity.private_key(), collector, identity.boots, random8)
     await climb(made.prepare())
-    return made.seal_renewing
+    return made

@@ -35,6 +35,7 @@ class Node:
         self.clock = Clock(hal.uptime_ms, CONFIG + "/clock", settings["time_earliest"])
         self.clock.restore(hal.rtc())
         self.clock.changed = self._clock_changed
+        self.awake = False  # set while something is under way that no deep sleep may cut short
         self.asked = asyncio.Event()  # the network has been asked for the time once
         self.sensors = ()
         self.store = self.sampler = self.telemetry = self.health = None
@@ -49,7 +50,7 @@ class Node:
         self.clock.note()
         self.supervisor.alive("sampling")
         self.health.tick()
-        if self.settings["discovery"]:
+        if self.settings["discovery"] and self.telemetry:
             self.telemetry.wake()
 
     def _clock_changed(self):
@@ -62,7 +63,7 @@ class Node:
         while self.settings["time_source"] == "network" and not self.settings["lorawan"]:  # that brings its own time
             try:
                 seconds = await self.hal.network_time()
-                error = self.clock.set(seconds * 1000, NETWORK)
+                error = self.clock.hear(seconds, NETWORK)
                 self.hal.rtc(self.clock.now())
                 self.log(INFO, "time from the network, %d ms off" % error)
                 wait = _ASK_AGAIN

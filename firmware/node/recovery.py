@@ -9,7 +9,7 @@ from binascii import crc32
 
 from citymote_protocol.quantities import ABSENT
 
-from .batch import HEAD, LAYOUT, seed
+from .batch import CHUNK, HEAD, LAYOUT, seed
 from .files import load, save
 from .log import SEGMENT
 
@@ -92,10 +92,13 @@ def restore(batch, after):
 def _rows(batch, data):
     while True:
         if not _parse(batch, data):
+            if data:
+                batch.size = CHUNK  # a torn row: nothing is appended to it
             data = _read(batch, batch.chunk + 1)
             if not _parse(batch, data):
                 return
             batch.chunk += 1
+            batch.size = len(data)
         data = data[2 + (data[0] | data[1] << 8) + 4 :]
 
 

@@ -52,21 +52,25 @@ class Sampler:
 
     async def run(self, until=0):
         """Sample for ever, or up to and with the instant `until`."""
-        interval = self._interval
-        self._log(INFO, "sampling %d columns every %d s" % (len(self.columns), interval))
+        self._log(INFO, "sampling %d columns every %d s" % (len(self.columns), self._interval))
         while True:
             time = self._plan()
             if until and time > until and self._clock.known:
                 return
-            end = self._clock.until(time)
-            number = time // interval
-            for sensor in self.sensors:
-                if not sensor.accumulates and number % sensor.every == 0:
-                    create_task(sensor.follow(end, interval * 1000))
-            wait = end - self._hal.uptime_ms()
-            if wait > 0:
-                await sleep_ms(wait)
-            self._close(time, end, number)
+            await self.row(time)
+
+    async def row(self, time):
+        """Take the row of the instant `time`, which lies ahead."""
+        interval = self._interval
+        end = self._clock.until(time)
+        number = time // interval
+        for sensor in self.sensors:
+            if not sensor.accumulates and number % sensor.every == 0:
+                create_task(sensor.follow(end, interval * 1000))
+        wait = end - self._hal.uptime_ms()
+        if wait > 0:
+            await sleep_ms(wait)
+        self._close(time, end, number)
 
     def _count_frozen(self, values, quality):
         """Values that stand still were read without an error; their sensors have one all the same."""

@@ -38,6 +38,7 @@ TABLE = (
     ("store_capacity", _INT, 0, 0, 1 << 28, False),  # bytes; 0: what fits
     ("collector_key", _HEX, "", 33, 33, False),  # compressed P-256 key that frames are sealed for
     ("unsealed", _BOOL, False, 0, 0, False),  # frames may go bare where there is no collector_key
+    ("profile", _WORD, "on", ("on", "sleep"), 0, False),  # "sleep": deep sleep between samples
     ("sound", _WORD, "on", ("on", "off"), 0, False),
     ("time_source", _WORD, "network", ("network", "none"), 0, False),
     ("time_earliest", _INT, 820454400, 0, 0xFFFFFFFF, False),  # s2000; a source that says less is wrong (2026-01-01)

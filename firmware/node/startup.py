@@ -77,6 +77,16 @@ def open_link(node, link, seal):
     node.telemetry = Telemetry(node.store, node.settings, node.hal, node.name.hex(), node.log, link, seal)
 
 
+def report(node):
+    """A status, of a node that has slept and has said already what it is."""
+    from .health import Health
+
+    node.health = Health(node, node.hal, node.settings["status_interval"])
+    if node.settings["lorawan"]:
+        node.telemetry.slim(node.health)
+    node.health.report()
+
+
 def describe(node):
     """Say what this node is and how it starts."""
     from .describe import describe as make_descriptor

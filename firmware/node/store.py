@@ -69,7 +69,9 @@ class Store:
         self._dates = Dates(path)
         self._open = OpenBatch(path, columns, most)
         if restore(self._open, self._log.next):
-            self.flush()  # of an earlier boot: it cannot grow any more
+            was = self._open
+            if was.boot != boot or was.columns != columns or was.count >= most or was.interval != interval:
+                self.flush()  # of an earlier boot: it cannot grow any more; after a mere sleep it can
         self._open.reshape(columns, most)
         # Two bytes a reading are what nearly every batch needs; one that needs more gets a buffer for itself.
         self._encoder = Encoder(node, columns, min(max(512, len(columns) * (12 + 2 * most)), MAX_FRAME))

@@ -106,7 +106,7 @@ class Sealer:
         out[end : end + TAG_SIZE] = crypt(self._block, nonce, view[pos:end], aad, TAG_SIZE, True)
         return bytes(view[: end + TAG_SIZE])
 
-    def seal_renewing(self, frame):
+    def __call__(self, frame):
         """`seal`, with a fresh boot id from the provider's random source once a key is spent; OSError if it refuses."""
         if self._next > MAX_PARTIAL_IV:
             self.renew(self._crypto.random(8))

@@ -65,7 +65,7 @@ def start(collector):
     from citymote_protocol.seal import Sealer
     sealer = Sealer(crypto, identity.node_id, identity.private_key(), collector, identity.boots, crypto.random(8))
     climb(sealer.prepare())
-    return sealer.seal_renewing
+    return sealer
 
 def forget():
     for name in list(sys.modules):

@@ -6,7 +6,7 @@ import sys
 if sys.implementation.name != "micropython":
     sys.path.append("firmware")
 
-from node.clock import BLE, ESTIMATED, NETWORK, NEVER, Clock
+from node.clock import BLE, ESTIMATED, NETWORK, NEVER, SATELLITE, Clock
 
 T = 850000000  # s2000
 FOLDER = "build/tmp"
@@ -33,6 +33,10 @@ def path(name):
         except OSError:
             pass
     return name
+
+
+def path_of(name):
+    return FOLDER + "/clock-" + sys.implementation.name + name
 
 
 def clock(ticks, *arguments):
@@ -157,3 +161,46 @@ def test_times_beyond_2034_and_2038_are_times_like_any_other():
         assert c.at(60000) == t + 60
         assert c.until(t + 180) == 180000
         assert c.next_multiple(60) % 60 == 0
+
+
+def test_a_source_of_whole_seconds_moves_a_known_clock_no_further_than_it_knows():
+    ticks = Ticks()
+    it = clock(ticks)
+    it.hear(T, NETWORK)
+    ticks.now += 10700
+    assert it.hear(T + 10, NETWORK) == 0, "it shows that second already"
+    assert it.now_ms() == T * 1000 + 10700
+    assert it.hear(T + 12, NETWORK) == 1300
+    assert it.hear(T + 10, NETWORK) == -1001
+
+
+def test_each_kind_of_source_says_so():
+    for source in (BLE, NETWORK, SATELLITE):
+        it = clock(Ticks())
+        it.hear(T, source)
+        assert (it.state, it.known, it.now()) == (source, True, T)
+
+
+def test_the_years_in_which_others_end():
+    # 2034-01-10: MicroPython's small integers; 2036-02-07: NTP's first era; 2038-01-19: signed Unix time; 2068-01-19:
+    # signed seconds since 2000; 2106-02-07: unsigned Unix time; 2136-02-07: ours.
+    for end in (0x3FFFFFFF, 1139270400 + 23295, 0x7FFFFFFF - 946684800, 0x7FFFFFFF, 0xFFFFFFFF - 946684800, 0xFFFFFFFE):
+        ticks = Ticks()
+        it = clock(ticks, path("end%d" % (end & 0xFFFF)))
+        it.hear(end - 1, NETWORK)
+        for second in range(-1, 2 if end < 0xFFFFFFFE else 1):
+            assert it.now() == end + second
+            assert it.at(ticks.now) == end + second
+            assert it.until(end + second) == ticks.now
+            ticks.now += 1000
+        assert it.next_multiple(120) % 120 == 0
+        assert 0 < it.next_multiple(120) - it.now() <= 120
+        it.note(True)
+        after = clock(Ticks(), path_of("end%d" % (end & 0xFFFF)))
+        after.restore()
+        assert after.state == ESTIMATED and after.now() == it.now()
+    try:
+        clock(Ticks()).hear(0x100000000, NETWORK)
+        raise AssertionError("a time after 2136 was taken")
+    except ValueError:
+        pass

@@ -394,6 +394,30 @@ def memory():
     return free, _state["low"]
 
 
+def sleep(ms):
+    """Sleep deeply: all is lost but the flash and what `kept` has, and in `ms` the node starts anew."""
+    machine.deepsleep(ms)
+
+
+def kept(data=None):
+    """What lies in the memory that lives through deep sleep, b"" for nothing; or put `data` there (2048 bytes)."""
+    if data is not None:
+        machine.RTC().memory(data)
+        return data
+    return bytes(machine.RTC().memory())
+
+
+def clock_ms():
+    """Milliseconds of a clock that runs on through deep sleep; what it counts from means nothing."""
+    return time.time_ns() // 1000000
+
+
+def resume(uptime):
+    """The uptime goes on from here: the node has only slept."""
+    _state["ms"] = uptime
+    _state["ticks"] = time.ticks_ms()
+
+
 def log(level, text):
     """A line for whoever maintains this node; level 0 error, 1 warning, 2 information, 3 detail."""
     print(uptime_ms(), level, text)

@@ -28,6 +28,7 @@ _clock = unix_clock.clock
 _hello = {}
 _bridge = None
 _low = [1 << 30]
+_base = [0]  # ms of uptime before this start, of a node that has only slept
 _random = [None, 0]  # seed, blocks drawn
 
 
@@ -88,7 +89,7 @@ def pin(name):
 
 def uptime_ms():
     """Milliseconds since this start of the node; does not wrap."""
-    return _clock.now
+    return _clock.now + _base[0]
 
 
 def random(n):
@@ -311,6 +312,31 @@ def memory():
     if free < _low[0]:
         _low[0] = free
     return free, _low[0]
+
+
+def sleep(ms):
+    """Sleep deeply: all is lost but the flash and what `kept` has, and in `ms` the node starts anew."""
+    _exit(86, "sleep", {"ms": ms})
+
+
+def kept(data=None):
+    """What lies in the memory that lives through deep sleep, b"" for nothing; or put `data` there (2048 bytes)."""
+    if _bridge is None:
+        return b""
+    if data is not None:
+        _bridge.call(wire.KEPT, 0, 1, data)
+        return data
+    return bytes(_bridge.call(wire.KEPT))
+
+
+def clock_ms():
+    """Milliseconds of a clock that runs on through deep sleep; what it counts from means nothing."""
+    return _hello.get("story", 0) + _clock.now
+
+
+def resume(uptime):
+    """The uptime goes on from here: the node has only slept."""
+    _base[0] = uptime - _clock.now
 
 
 def log(level, text):

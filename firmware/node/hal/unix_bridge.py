@@ -35,6 +35,7 @@ I2S_SCHEDULE = 35  # -> heard u8, until u64
 I2S_BETWEEN = 36  # start u64, end u64 -> 17 levels i32, or empty
 PIN_SET = 40  # argument level
 PIN_GET = 41  # -> u8
+KEPT = 44  # argument 1: put this into the memory that lives through sleep; 0: -> what is there
 NATIVE = 43  # argument 1: take the native memory of a kind (wifi, ble, tls, i2s), 0: give it back
 I2C_LINES = 42  # argument: bit 0 clock, bit 1 data, 1 lets go -> levels u8 in the same bits
 

@@ -33,7 +33,9 @@ UART_WRITE, UART_READ, UART_ANY = 24, 25, 26
 ADC_READ, COUNTER_READ, I2S_READ, I2S_SCHEDULE, I2S_BETWEEN = 32, 33, 34, 35, 36
 PIN_SET, PIN_GET, I2C_LINES = 40, 41, 42
 KINDS = ("i2c", "uart", "adc", "counter", "i2s", "pin")
-NATIVE = 43
+NATIVE, KEPT = 43, 44
+KEPT_SIZE = 2048
+"""Bytes that an ESP32 keeps through deep sleep for MicroPython (machine.RTC.memory)."""
 
 I2C_TIMEOUT = 200
 """ms that a chip may hold an I2C bus's clock (hal/esp32.py's)."""
@@ -167,6 +169,7 @@ class Bridge:
     ) -> None:
         self.wiring = wiring
         self.ledger = ledger or Ledger()
+        self.kept = b""
         self.hello = dict(hello)
         self.wall = wall
         self.rtc: int | None = self.hello.get("rtc")
@@ -200,6 +203,15 @@ class Bridge:
         """What is still to come, in order."""
         with self._lock:
             return [(now, action) for now, _, action in sorted(self._appointments, key=lambda a: a[:2])]
+
+    def due(self, until: int) -> Callable[[], None] | None:
+        """The next appointment of a node that sleeps, up to `until`, and its instant in `now`; None: no more."""
+        with self._lock:
+            if not self._appointments or self._appointments[0][0] > until:
+                return None
+            now, _, action = heapq.heappop(self._appointments)
+            self.now = max(self.now, now)
+        return action
 
     def serve(self, requests: int, replies: int) -> None:
         """Answer requests from one file descriptor to another until the node is gone. Blocks; closes neither."""
@@ -268,6 +280,11 @@ class Bridge:
         if op == NATIVE:
             (self.ledger.claim if argument else self.ledger.release)(data.decode())
             return b""
+        if op == KEPT:
+            if argument and len(data) > KEPT_SIZE:
+                raise OSError(errno.EINVAL, "more than the memory that lives through sleep has")
+            self.kept = data if argument else self.kept
+            return b"" if argument else self.kept
         if op >= I2C_WRITE:
             name = self._names[handle]
             if self.wiring.broken and name in self.wiring.broken:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 BLOCK = 4096
 RESET_CODE = 85
+SLEEP_CODE = 86
 SLOT = "a"
 EPOCH_2000 = 946684800
 DEFAULT_FLASH = {"config": 16, "store": 256}
@@ -95,6 +96,7 @@ class VirtualNode:
         air: Air | None = None,
         name: str | None = None,
         chip: str | None = None,
+        drift: int = 0,
         slotted: bool = False,
     ) -> None:
         """`start_time` is s2000 of story time 0 (default: 2026-01-01). `network_time`: a time server answers.
@@ -103,9 +105,10 @@ class VirtualNode:
         `runtime.STAND_IN` on top, see there. `path` replaces the precompiled application in the VM's import path,
         `entry` what it runs. `grace` is how long, in real ms, virtual time holds still for an expected reply. `wear`:
         count it. `memory`: let the node report its heap, which makes its status frames differ from run to run.
-        `chip`: whose memory and radios the node has (`ledger`); left out: the board's. `keep_events` False leaves
-        events to handlers only. `air`: where its radio is, if it has one; `name`: how it is called there, else as its
-        directory. `slotted`: it starts as a board does, from the boot and a slot (citymote.testing.slots).
+        `keep_events` False leaves events to handlers only. `air`: where its radio is, if it has one; `name`: how it is
+        called there, else as its directory. `chip`: whose memory and radios it has (`ledger`), left out the board's.
+        `drift`: by how many millionths the clock that runs through its deep sleep is fast. `slotted`: it starts as a
+        board does, from the boot and a slot (citymote.testing.slots).
         """
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -133,6 +136,12 @@ class VirtualNode:
         self.name = name or self.directory.name
         self.chip = chip or self.board.get("chip")
         self.ledger = Ledger()
+        self.drift = drift
+        self.naps = 0
+        self.asleep = 0
+        self._kept = b""
+        self._ahead = 0  # ms that the clock has gained asleep
+        self._killed = False
         self._handlers: list[tuple[str | None, Callable[[Event], None]]] = []
         self._pending: list[tuple[int, Callable[[], None]]] = []
         self._lock = threading.RLock()
@@ -146,7 +155,7 @@ class VirtualNode:
         self._held = False
         self._prepare(settings)
         if slotted:
-            slots.prepare(self._machine, runtime.application(self._machine.architecture), self.directory)
+            slots.prepare(self._machine, slots.application(self._machine, self.board), self.directory)
 
     def _prepare(self, settings: Mapping[str, Any] | None) -> None:
         folder = self.directory
@@ -173,6 +182,8 @@ class VirtualNode:
                 raise NodeFailed(f"{self.directory.name} is running already")
             self._now += off
             self._rtc = None
+            self._kept = b""
+            self._killed = False
             self._held = False
             self._released.set()
             for part in self.wiring.parts():
@@ -192,6 +203,7 @@ class VirtualNode:
             "speed": self.speed,
             "wear": self.wear_counted,
             "memory": self.memory_told,
+            "story": self._now + self._ahead,
         }
         if self.grace is not None:
             hello["grace"] = self.grace
@@ -207,6 +219,7 @@ class VirtualNode:
             self.wiring, hello, start=self._now, wall=wall, on_event=self._heard, on_log=self.logs.append,
             ledger=self.ledger,
         )  # fmt: skip
+        bridge.kept = self._kept
         for now, action in self._pending:
             bridge.at(now, action)
         self._pending.clear()
@@ -259,6 +272,15 @@ class VirtualNode:
             with self._lock:
                 self._now = bridge.now
                 self._rtc = bridge.rtc
+                self._kept = bridge.kept
+                asleep = code == SLEEP_CODE and bridge.exit_reason == "sleep"
+            if asleep:
+                if not self._doze(bridge, int(bridge.report["ms"])):
+                    return
+                with self._lock:
+                    bridge, process, pipes = self._spawn("sleep")
+                continue
+            with self._lock:
                 self.endings.append(Ending(code, bridge.exit_reason, bridge.now, bridge.report))
                 # the boot resets before there is a bridge to say so
                 if code != RESET_CODE or (bridge.exit_reason != "reset" and not self.slotted):
@@ -266,8 +288,29 @@ class VirtualNode:
                 self._pending.extend(bridge.appointments())
                 bridge, process, pipes = self._spawn("reset")
 
+    def _doze(self, bridge: Bridge, ms: int) -> bool:
+        # Asleep: appointments are kept meanwhile. False when the power was cut.
+        self.naps += 1
+        until = bridge.now + ms
+        begin = bridge.now
+        while not self._killed:
+            action = bridge.due(until)
+            if action is None:
+                break
+            action()
+        if not self._killed:
+            bridge.now = until
+            self._pending.extend(bridge.appointments())
+            self._ahead += ms * self.drift // 1_000_000
+        self._now = bridge.now
+        self.asleep += bridge.now - begin
+        if self._killed:
+            self.endings.append(Ending(-9, "power cut", bridge.now))
+        return not self._killed
+
     def kill(self) -> None:
         """Cut the power: SIGKILL, at whatever the node is doing. Returns when it is dead; harmless when it was."""
+        self._killed = True
         process = self._process
         if process is not None and process.poll() is None:
             process.kill()
