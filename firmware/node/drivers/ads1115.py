@@ -69,25 +69,26 @@ class ADS1115:
         """Whether the conversion has ended; a Fault if it never does, or if the chip is another or was reset."""
         value = self._read(_CONFIGURATION)
         if value & 0x7FFF != self._asked:
-            self._let_go()
+            self.release()
             raise Fault(WRONG_CHIP, "the configuration does not read back: not an ADS1115, or it was reset")
         if value & _START:  # DS 9.6.3: OS reads 1 when no conversion runs
             return True
         self._polls += 1
         if self._polls > _POLLS:
-            self._let_go()
+            self.release()
             raise Fault(FROZEN, "the conversion does not end")
         return False
 
     def voltage(self):
         """The result in sixteenths of a microvolt; None at the converter's ends (DS 9.5.4: it clips there)."""
         value = self._read(_CONVERSION)
-        self._let_go()
+        self.release()
         if value == 0x7FFF or value == 0x8000:
             return None
         return (value - 0x10000 if value & 0x8000 else value) * self._digit
 
-    def _let_go(self):
+    def release(self):
+        """Another cell may use the converter."""
         if _at_work.get(self._address) is self:
             _at_work[self._address] = None
 

@@ -160,6 +160,7 @@ class Electrochemical:
     def stop(self):
         """The converter powers down by itself; the cell must stay on its potentiostat for hours to be of use."""
         self._state = _IDLE
+        self._converter.release()
         return 0
 
     def _corrected(self, we, ae, zeros):
