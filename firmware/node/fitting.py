@@ -7,7 +7,7 @@ the heap. A sensor that cannot be made is named, with the reason, and the node l
 from citymote_protocol import quantities
 
 from . import statistics
-from .journal import DETAIL, ERROR, reason
+from .journal import ERROR, reason
 from .sensor import Sensor
 
 
@@ -85,19 +85,6 @@ def _alarms(entry, driver):
     return found
 
 
-def _recovery(hal, bus, log):
-    """What a sensor calls when its I2C bus is stuck."""
-
-    def recover():
-        try:
-            freed = hal.recover(bus)
-        except OSError:
-            freed = False
-        log(DETAIL, "%s: %s" % (bus, "clocked free" if freed else "stuck"))
-
-    return recover
-
-
 def _teller(quantities, drivers):
     """Tells drivers what another sensor measures; None where it failed, so that they use nothing old."""
 
@@ -135,7 +122,7 @@ def build_sensors(board, hal, log):
             sensor = Sensor(index, entry, driver, instance, gather, hal.uptime_ms, log, power)
             sensor.alarms = _alarms(entry, driver)
             if driver.BUS == "i2c":
-                sensor.recover = _recovery(hal, entry["bus"], log)
+                sensor.stuck = [hal.recover, entry["bus"]]
             taken += sensor.columns
             sensors.append(sensor)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as e:

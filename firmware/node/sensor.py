@@ -22,10 +22,6 @@ _REST_FACTOR = 4
 _WARM = 5000  # ms; what warms up longer is a fan or a heater
 
 
-def _nothing():
-    pass
-
-
 class Sensor:
     """A driver and the columns it fills, `gather`; `entry` is its part of the board description."""
 
@@ -47,7 +43,7 @@ class Sensor:
         self.cold = 0  # the same from power-down
         self.busy = False
         self.on = False
-        self.recover = _nothing  # clocks its I2C bus free
+        self.stuck = []  # what clocks its I2C bus free, and the bus, where there is one
         self.errors = 0  # readings that failed, and those in which something was absent
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
@@ -127,9 +123,16 @@ class Sensor:
             self._log(WARNING, "%s %d: %s" % (self.name, self.instance, reason(error)))
         self.fault = code
         self.lead = max(self.cold, self.least)  # the driver begins anew: with a fan, by warming up
-        if code == STUCK_BUS:
-            self.recover()
+        if code == STUCK_BUS and self.stuck:
+            self._recover(*self.stuck)
         return code
+
+    def _recover(self, recover, bus):
+        try:
+            freed = recover(bus)
+        except OSError:
+            freed = False
+        self._log(DETAIL, "%s: %s" % (bus, "clocked free" if freed else "stuck"))
 
     def _add(self, readings, code):
         absent = False

@@ -11,6 +11,7 @@ import pytest
 
 from citymote import resources
 from citymote.factory import build as building
+from citymote.factory import layout
 from citymote.factory.shrink import shrink
 
 BASE = ("node.hal", "node.files", "node.journal", "node.settings", "node.app", "node.stages")
@@ -19,7 +20,7 @@ BASE = ("node.hal", "node.files", "node.journal", "node.settings", "node.app", "
 @pytest.fixture(scope="module")
 def modules() -> dict[str, ast.Module]:
     sources = {name: path.read_bytes() for name, path in building._sources()}  # pyright: ignore[reportPrivateUsage]
-    shrunk = shrink(sources, keep=building.PUBLIC_CONSTANTS)
+    shrunk = shrink(sources, keep=layout.APPLICATION.public)
     return {
         name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): ast.parse(t) for name, t in shrunk.items()
     }

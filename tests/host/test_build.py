@@ -105,10 +105,18 @@ def test_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arch", ["x86", "x64", "xtensawin", "rv32imc"])
 def test_the_whole_application_compiles_for_every_target(arch: str, tmp_path: Path) -> None:
-    built = set(tree(building.build(arch, tmp_path)))
+    built = set(tree(building.build(arch, tmp_path, plain=True)))
     wanted = {path.relative_to(resources.firmware()).as_posix() for path in resources.firmware().rglob("*.py")}
     wanted |= {f"citymote_protocol/{path.name}" for path in resources.protocol_package().glob("*.py")}
     assert built == {name if name in building.STARTED_BY_NAME else f"{name[:-3]}.mpy" for name in wanted}
+
+
+@pytest.mark.parametrize("arch", ["x86", "x64", "xtensawin", "rv32imc"])
+def test_what_is_deployed_is_linked_and_has_what_is_asked_for_by_name(arch: str, tmp_path: Path) -> None:
+    built = set(tree(building.build(arch, tmp_path / "app")))
+    drivers = {f"node/drivers/{path.stem}.mpy" for path in (resources.firmware() / "node" / "drivers").glob("*.py")}
+    assert built >= drivers | {"main.py", "boot.py", "slots.mpy", "core.mpy", "node/app.mpy", "node/hal/esp32.mpy"}
+    assert "node/store.mpy" not in built, "it is part of a unit"
 
 
 def test_the_built_tree_runs_in_the_vm(

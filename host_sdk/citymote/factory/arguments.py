@@ -13,16 +13,28 @@ import builtins
 import itertools
 import string
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # What viper gives a meaning in place of a type.
 _BUILT_IN = {*dir(builtins), "const", "ptr", "ptr8", "ptr16", "ptr32", "uint", "object"}
 
 
-def rename_arguments(texts: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The sources with short names for arguments that are only ever passed by position."""
+def rename_arguments(
+    texts: Mapping[str, bytes], words: Sequence[str] = string.ascii_lowercase, settings: tuple[str, ...] | None = None
+) -> dict[str, bytes]:
+    """The sources with short names for arguments that are only ever passed by position.
+
+    With `settings`, for an application whose other names are changed too: only names that some call uses as a keyword
+    stay, and in files whose name begins with one of these what has a default.
+    """
     trees = {name: ast.parse(text, filename=name) for name, text in texts.items()}
+    if settings is not None:
+        kept = {name for tree in trees.values() for name in _keywords(tree)} | {"self"}
+        return {
+            name: _rewrite(text, trees[name], _all(trees[name], name.startswith(settings)) - kept, words)
+            for name, text in texts.items()
+        }
     taken = {name for tree in trees.values() for name in _taken(tree)}
     wanted = {
         argument.arg
@@ -31,7 +43,38 @@ def rename_arguments(texts: Mapping[str, bytes]) -> dict[str, bytes]:
         for argument in _arguments(function)
         if len(argument.arg) > 1 and argument.arg not in taken and not argument.arg.startswith("_")
     } - {"self"}
-    return {name: _rewrite(text, trees[name], wanted) for name, text in texts.items()}
+    return {name: _rewrite(text, trees[name], wanted, words) for name, text in texts.items()}
+
+
+def _keywords(tree: ast.AST) -> Iterator[str]:
+    return (node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg)
+
+
+def _all(tree: ast.Module, settings: bool) -> set[str]:
+    """Names of arguments that nothing but their place tells."""
+    found: set[str] = set()
+    kept: set[str] = set()
+    for function in _functions(tree):
+        everything = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
+        if isinstance(function, ast.Lambda) or function.args.kwonlyargs or function.args.kwarg:
+            kept |= everything
+        elif settings and function.name == "__init__":
+            kept |= everything - {argument.arg for argument in _arguments(function)}
+        found |= everything
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            kept.add(node.name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global | ast.Nonlocal):
+            kept |= set(node.names)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            kept.add(node.name)
+        elif isinstance(node, ast.JoinedStr):
+            kept |= {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+        elif isinstance(node, ast.alias):
+            kept |= {*node.name.split("."), node.asname or node.name}
+    # viper and native functions give some names a meaning, and so does a class to what its body assigns
+    return found - kept - _stored(tree) - _BUILT_IN
 
 
 def _functions(tree: ast.AST) -> Iterator[_Function]:
@@ -96,19 +139,20 @@ def _outermost(tree: ast.Module) -> Iterator[_Function]:
                 work.append(child)
 
 
-def _rewrite(text: bytes, tree: ast.Module, wanted: set[str]) -> bytes:
+def _rewrite(text: bytes, tree: ast.Module, wanted: set[str], words: Sequence[str]) -> bytes:
     starts = [0, *itertools.accumulate(len(line) for line in text.splitlines(keepends=True))]
     edits: list[tuple[int, int, bytes]] = []
     for function in _outermost(tree):
         places: defaultdict[str, list[int]] = defaultdict(list)
         names: set[str] = set()
+        mine = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)} & wanted
         for node in ast.walk(function):
             name = node.id if isinstance(node, ast.Name) else node.arg if isinstance(node, ast.arg) else ""
             if isinstance(node, ast.Name | ast.arg):
                 names.add(name)
-                if name in wanted:
+                if name in mine:
                     places[name].append(starts[node.lineno - 1] + node.col_offset)
-        letters = (letter for letter in string.ascii_lowercase if letter not in names)
+        letters = (letter for letter in words if letter not in names)
         for name, short in zip(sorted(places, key=places.__getitem__), letters, strict=False):
             edits += [(at, at + len(name), short.encode()) for at in places[name]]
     for begin, end, short in sorted(edits, reverse=True):

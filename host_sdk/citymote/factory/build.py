@@ -15,24 +15,23 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 from citymote import resources
 
-from . import arguments, shrink
+from . import arguments, layout, link, names, places, program, shrink, units
 
 # Names as mpy-cross spells them; the first two are the unix port's, the others the chips'.
 ARCHITECTURES = ("x86", "x64", "xtensawin", "rv32imc", "xtensa", "armv6", "armv6m", "armv7m", "armv7emsp", "armv7emdp")
 # Before 1.28 the compiler clobbers an index register in viper code for RISC-V (16 and 32 bit loads).
 OLDEST_COMPILER = (1, 28)
-# Asserts are for tests: leaving them out saves flash and heap, line numbers stay for tracebacks from the field.
+# Asserts are for tests: leaving them out saves flash and heap. Line numbers cost a node 5 KB more: what is linked goes
+# without them, and `places` knows which functions a traceback from the field names.
 APPLICATION_LEVEL = 1
+LINKED_LEVEL = 3
 STARTED_BY_NAME = ("main.py", "boot.py")
-# A driver of somebody's own is put beside ours and may ask these for their constants.
-PUBLIC_CONSTANTS = ("node/drivers/", "citymote_protocol/quantities.py")
-
 _RECORD = ".build.json"
 
 
@@ -62,36 +61,58 @@ def compiler() -> tuple[Path, str]:
 def build(arch: str, output: Path | None = None, *, plain: bool = False) -> Path:
     """Bring the application tree for `arch` up to date and return its folder (default: build/app/<arch>).
 
-    What is deployed is shrunk (`factory.shrink`): constants are gone and private names are short. `plain` keeps every
-    name, for tests that look inside (default: build/app/plain-<arch>).
+    What is deployed is shrunk (`factory.shrink`) and linked (`factory.link`): constants are gone, modules that live
+    together are one, names are short. `plain` keeps every module and name, for tests that look inside (default:
+    build/app/plain-<arch>).
     """
     if arch not in ARCHITECTURES:
         raise BuildError(f"unknown architecture {arch!r}; known: {', '.join(ARCHITECTURES)}")
     target = output or default_output() / (f"plain-{arch}" if plain else arch)
     sources = dict(_sources())
     if not plain:
-        sources = _shrunk(sources, target.with_name(f".{target.name}-src"))
-    compile_tree(sources, target, arch=arch, level=APPLICATION_LEVEL)
+        sources = _linked(sources, target.with_name(f".{target.name}-src"))
+    compile_tree(sources, target, arch=arch, level=APPLICATION_LEVEL if plain else LINKED_LEVEL)
     return target
 
 
-def _shrunk(sources: dict[str, Path], folder: Path) -> dict[str, Path]:
-    """The same sources, shrunk, in `folder`; made again only when one of them has changed."""
+def linked(texts: Mapping[str, bytes]) -> link.Linked:
+    """The application's sources as they are compiled for a node."""
+    application = layout.APPLICATION
+    shrunk = shrink.shrink(texts, keep=application.public, private=False)
+    made = link.link(arguments.rename_arguments(shrunk, names.ARGUMENTS, layout.NAMED_ARGUMENTS), application)
+    left_alone = {name: text for name, text in made.sources.items() if name not in made.lines}
+    made.sources.update(shrink.shorten(left_alone))
+    for name in STARTED_BY_NAME:
+        if name in texts:
+            made.sources[name] = texts[name]
+    return made
+
+
+def _linked(sources: dict[str, Path], folder: Path) -> dict[str, Path]:
+    """The linked sources, in `folder`; made again only when one of them, or what makes them, has changed."""
     texts = {name: path.read_bytes() for name, path in sorted(sources.items())}
-    digest = hashlib.sha256(Path(shrink.__file__).read_bytes() + Path(arguments.__file__).read_bytes())
+    makers = (arguments, layout, link, names, places, program, shrink, units)
+    digest = hashlib.sha256(b"".join(Path(str(maker.__file__)).read_bytes() for maker in makers))
     for name, text in texts.items():
         digest.update(f"{name} {len(text)}\n".encode() + text)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         key = folder / ".key"
-        if not key.exists() or key.read_text() != digest.hexdigest():
+        if not key.exists() or key.read_text().split("\n")[0] != digest.hexdigest():
             key.unlink(missing_ok=True)
-            for name, text in shrink.shrink(texts, keep=PUBLIC_CONSTANTS).items():
+            try:
+                made = linked(texts)
+            except program.LinkError as error:
+                raise BuildError(f"link: {error}") from error
+            _remove_others(folder, {*made.sources, places.FILE})
+            for name, text in made.sources.items():
                 out = folder / name
                 out.parent.mkdir(parents=True, exist_ok=True)
-                out.write_bytes(texts[name] if name in STARTED_BY_NAME else text)
-            key.write_text(digest.hexdigest())
-    return {name: folder / name for name in sources}
+                out.write_bytes(text)
+            (folder / places.FILE).write_text(places.write(made, texts))
+            key.write_text("\n".join([digest.hexdigest(), *sorted(made.sources)]))
+        found = key.read_text().split("\n")[1:]
+    return {name: folder / name for name in found}
 
 
 def default_output() -> Path:

@@ -58,10 +58,11 @@ class _File:
         return b"".join([*parts, self.text[done:]])
 
 
-def shrink(sources: Mapping[str, bytes], keep: Iterable[str] = ()) -> dict[str, bytes]:
+def shrink(sources: Mapping[str, bytes], keep: Iterable[str] = (), *, private: bool = True) -> dict[str, bytes]:
     """The sources (name in the tree, such as "node/app.py" -> text) with constants written in and private names short.
 
     Files whose name begins with one of `keep` keep their constants' definitions: others may import them by name.
+    Without `private`, private names are left to whoever renames everything (`factory.link`).
     """
     files = {file.module: file for file in (_load(name, sources[name]) for name in sorted(sources))}
     for file in files.values():
@@ -69,7 +70,7 @@ def shrink(sources: Mapping[str, bytes], keep: Iterable[str] = ()) -> dict[str, 
         _find_constants(file)
     _inline(files, tuple(keep))
     texts = {file.name: file.result() for file in files.values()}
-    return rename_arguments(_shorten(texts))
+    return rename_arguments(shorten(texts)) if private else texts
 
 
 def _load(name: str, text: bytes) -> _File:
@@ -206,6 +207,7 @@ class _Scopes(ast.NodeVisitor):
     def __init__(self) -> None:
         self.uses: list[ast.Name] = []
         self.attributes: list[ast.Attribute] = []
+        self.inner: list[ast.Attribute] = []  # of names that a function binds for itself, perhaps by an import
         self.fragile: set[str] = set()  # used where the text cannot be edited (f-strings)
         self._locals: list[set[str]] = []
 
@@ -252,8 +254,8 @@ class _Scopes(ast.NodeVisitor):
             self.uses.append(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        if isinstance(node.value, ast.Name) and not self._hidden(node.value.id):
-            self.attributes.append(node)
+        if isinstance(node.value, ast.Name):
+            (self.inner if self._hidden(node.value.id) else self.attributes).append(node)
         self.visit(node.value)
 
 
@@ -278,6 +280,10 @@ def _inline(files: Mapping[str, _File], keep: tuple[str, ...]) -> None:
             if value is not None and here not in stays[file.name]:
                 file.replace(*file.span(use), _literal(value))
             else:
+                needed.add((module, use.attr))
+        for use in scopes.inner:
+            module = file.modules.get(cast(ast.Name, use.value).id)
+            if module is not None:
                 needed.add((module, use.attr))
         needed |= {(source, there) for source, there, _ in _asked(files, file, stays[file.name])}
     _pass_on(files, needed)
@@ -364,7 +370,8 @@ def _trim_definitions(file: _File, stays: set[str]) -> None:
 # -- private names ----------------------------------------------------------------------------------------------------
 
 
-def _shorten(texts: dict[str, bytes]) -> dict[str, bytes]:
+def shorten(texts: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The same sources with short private names."""
     files = {name: _load(name, text) for name, text in texts.items()}
     by_module = {file.module: file for file in files.values()}
     for file in files.values():

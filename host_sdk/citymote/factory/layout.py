@@ -1,0 +1,140 @@
+"""Which of the node's modules live together on its heap, and what is there only when it is needed.
+
+`LASTING` units are loaded by a start and stay. `SELDOM` names functions and methods (module.function,
+module.Class.method) that leave their modules for a unit of their own: it is loaded for them and let go after. The
+application works the same with any layout; what belongs where is a matter of how often it runs and what it costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+LASTING = {
+    "core": (
+        "node.app", "node.files", "node.journal", "node.settings", "node.clock", "node.supervisor", "node.node",
+        "node.drivers.fault", "node.sensor", "node.sampling", "node.statistics", "node.plausibility",
+    ),
+    "wire": (
+        "citymote_protocol.errors", "citymote_protocol.cbor_write", "citymote_protocol.columns",
+        "citymote_protocol.header", "citymote_protocol.times", "citymote_protocol.batch", "citymote_protocol.seal",
+        "citymote_protocol.ccm", "citymote_protocol.crypto", "node.crypto", "node.hedge",
+    ),
+    "keep": ("node.log", "node.batch", "node.dating", "node.store"),
+    "link": ("node.telemetry", "node.links.mqtt", "node.health", "citymote_protocol.event"),
+    "sound": ("node.sound.meter", "node.sound.engine", "node.sound.interval", "node.sound.decibel"),
+}  # fmt: skip
+
+# Modules of which nothing stays: merged too, so that a start loads few files.
+PASSING = {
+    "enrol": ("node.enrol", "node.identity", "citymote_protocol.keying", "citymote_protocol.hkdf"),
+    "choose": ("node.settings_table",),
+    "fit": ("node.fitting",),
+    "registry": ("citymote_protocol.quantities",),
+    "open": ("node.recovery",),
+    "about": ("node.describe", "citymote_protocol.descriptor", "citymote_protocol.body"),
+}
+
+SELDOM: dict[str, tuple[str, ...]] = {
+    # a start, step by step
+    "begin": (
+        "node.app.start", "node.app._identity", "node.app.load_modules", "node.app.forget",
+        "node.node.Node.__init__", "node.clock.Clock.__init__", "node.clock.Clock.restore",
+        "node.supervisor.Supervisor.__init__", "node.node.Node.begin",
+    ),
+    "choose": (
+        "node.app._settings", "node.settings.Settings.__init__", "node.settings.Settings._take",
+        "node.settings.Settings._load", "node.settings.Settings._merge", "node.settings.Settings.change",
+        "node.settings.Settings.secrets", "node.settings.Settings.public", "node.journal.Journal.redact",
+    ),
+    "enrol": (
+        "citymote_protocol.seal.Sealer.__init__", "citymote_protocol.seal.Sealer.prepare",
+        "citymote_protocol.seal.Sealer.renew",
+    ),
+    "fit": (
+        "node.app._fit", "node.startup.fit", "node.sensor.Sensor.__init__", "node.statistics.Gather.__init__",
+        "node.sampling.Sampler.__init__", "node.plausibility.Judge.__init__",
+    ),
+    "open": (
+        "node.app._open", "node.app._connect", "node.startup.open_store", "node.startup.open_link",
+        "node.store.Store.__init__", "node.log.Log.__init__",
+        "node.log.Log._load", "node.log.Log._tail", "node.batch.OpenBatch.__init__", "node.dating.Dates.__init__",
+        "node.files.Pair.__init__", "node.files.Pair.load", "node.telemetry.Telemetry.__init__",
+        "citymote_protocol.batch.Encoder.__init__",
+    ),
+    "about": ("node.app._describe", "node.startup.describe", "node.health.Health.__init__"),
+    # now and then
+    "registry": ("citymote_protocol.header.columns_bytes",),
+    "status": (
+        "node.health.Health.values", "node.health.Health.report", "citymote_protocol.event.encode_event",
+        "citymote_protocol.event.encode_status", "node.node.Node.alarm",
+    ),
+    "connect": (
+        "node.telemetry.Telemetry._tls", "node.telemetry.der", "node.links.mqtt.Client.connect",
+        "node.links.mqtt.connect_packet", "node.links.mqtt.Client.subscribe", "node.links.mqtt.Client.say",
+        "node.links.mqtt.Client.disconnect", "node.links.mqtt.Client._message",
+    ),
+    "dated": (
+        "node.clock.Clock.set", "node.store.Store.date", "node.store.Store._dated", "node.dating.Dates.put",
+        "node.dating.Dates.settle", "node.dating.Dates.get", "node.dating.Dates.known", "node.dating.Dates._save",
+        "node.node.Node._clock_changed",
+    ),
+    "frame": (
+        "node.store.Store.flush", "node.store.Store._encode", "citymote_protocol.batch.Encoder.encode",
+        "citymote_protocol.batch.Encoder.encode_into", "citymote_protocol.batch.Encoder._check",
+    ),
+    "stuck": ("node.sensor.Sensor._recover", "node.sensor.Sensor._watch"),
+    "outage": ("node.log.Log.discard", "node.log.Log._lost", "node.log.Log._look"),
+    "finish": ("node.node.Node.report", "node.node.Node._drain", "node.app.count_crash"),
+    "listen": (
+        "node.sound.meter.Meter.__init__", "node.sound.engine.Engine.__init__", "node.sound.interval.Interval.__init__",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`units` by name, the modules of each; `lasting` are those that stay; the rest as the module says."""
+
+    units: Mapping[str, tuple[str, ...]]
+    lasting: tuple[str, ...]
+    passing: tuple[str, ...]
+    seldom: Mapping[str, tuple[str, ...]]
+    raw: tuple[str, ...] = ()
+    public: tuple[str, ...] = ()  # files whose names others ask for
+    facades: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    attributes: frozenset[str] = frozenset()
+    stages: str = "node.stages"
+    values: tuple[str, ...] = ()  # modules known to be handed about as values; others are found, which takes time
+    _of: dict[str, str] = field(default_factory=dict[str, str], init=False)
+
+    def __post_init__(self) -> None:
+        self._of.update({module: unit for unit, modules in self.units.items() for module in modules})
+
+    def unit(self, module: str) -> str:
+        """Where a module's definitions live: in its own file where nothing is said of it."""
+        return self._of.get(module, module)
+
+    def is_driver(self, module: str) -> bool:
+        """Whether this is a chip's driver: it stays in its own file, and what only makes it is apart."""
+        return module.startswith("node.drivers.") and module not in self._of
+
+
+# The driver contract (firmware/node/drivers/README.md): a driver of somebody's own has these.
+_CONTRACT = "DRIVER BUS BAUDRATE QUANTITIES ACCUMULATES LEAD RATE WANTS ADDRESS start read stop run know code text"
+DRIVERS = frozenset(_CONTRACT.split())
+
+APPLICATION = Layout(
+    {**LASTING, **PASSING},
+    tuple(LASTING),
+    tuple(PASSING),
+    SELDOM,
+    raw=("node/hal/", "main.py", "boot.py", "slots.py"),
+    public=("node/drivers/fault.py", "citymote_protocol/quantities.py", "node/selftest.py"),
+    facades={"node/app.py": ("main",), "node/drivers/fault.py": ("Fault",), "citymote_protocol/quantities.py": ()},
+    attributes=DRIVERS,
+    values=("citymote_protocol.primitives", "node.stages"),
+)
+
+# Files in which what has a default is a setting of a board description, given by its name.
+NAMED_ARGUMENTS = ("node/drivers/", "node/sound/")
