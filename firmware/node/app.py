@@ -50,12 +50,40 @@ def _settings(log):
     return settings
 
 
-async def _identity(log, settings, stages):
+async def _identity(log, settings, stages, kept):
+    bare = settings["unsealed"] or bool(settings["lorawan"])  # LoRaWAN authenticates this one node by itself
+    if kept:
+        from .duty import who
+
+        return who(hal, settings, kept, bare)
     load_modules(stages.IDENTITY)
     from .enrol import enrol
 
-    bare = settings["unsealed"] or bool(settings["lorawan"])  # LoRaWAN authenticates this one node by itself
     return await enrol(hal, log, CONFIG, settings["collector_key"], bare)
+
+
+def _slept(settings):
+    # What a node of the duty-cycled profile knew before its sleep, where this start is the end of one.
+    if settings["profile"] != "sleep":
+        return None
+    from .duty import wake
+
+    return wake(hal, settings)
+
+
+def _doze(node, log, stages, seal, kept):
+    # The duty-cycled profile runs the node in its own way, where its sensors can be slept through.
+    from .duty import Duty, possible
+
+    if kept or possible(node, log):
+
+        def report():
+            load_modules(stages.ABOUT)
+            from . import startup
+
+            startup.report(node)
+
+        node.run = Duty(node, hal, log, kept, seal, lambda: _connect(node, stages, seal), report).run
 
 
 # Each step is a function of its own: what it imports for itself lives as long as its frame, and no longer.
@@ -109,17 +137,29 @@ async def start(log):
 
     for name in hal.mount():
         log(WARNING, "/%s was blank or damaged: formatted" % name)
+    from .console import settle
+
+    settle()
     settings = _settings(log)
-    name, boots, seal = await _identity(log, settings, stages)
+    kept = _slept(settings)
+    name, boots, seal = await _identity(log, settings, stages, kept)
     forget(stages.IDENTITY_GONE, log)
     node = _fit(log, settings, stages, name, boots)
     forget(stages.FIT_GONE, log)
-    await node.begin()
+    if kept:
+        from .duty import restore
+
+        restore(node, kept)
+    else:
+        await node.begin()
     _open(node, stages)
     forget(stages.STORE_GONE, log)
-    _connect(node, stages, seal)
-    _describe(node, stages)
+    if not kept:
+        _connect(node, stages, seal)
+        _describe(node, stages)
     gone = stages.ABOUT_GONE
+    if settings["profile"] == "sleep":
+        _doze(node, log, stages, seal, kept)
     stages = None
     forget(gone, log)
     remove(_CRASHES)
