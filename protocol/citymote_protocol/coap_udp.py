@@ -82,6 +82,8 @@ class _Sent:
 class Udp:
     """The message layer of one socket. `random(n)` gives n bytes; `most` bounds what is remembered either way."""
 
+    needs_echo = False  # True where addresses can be forged: a first message is worked on when Echo came back
+
     def __init__(self, random, most=8, room=1024):
         self._random = random
         self._most = most
