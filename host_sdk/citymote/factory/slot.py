@@ -6,6 +6,8 @@ The same for the factory, which fills the first slot, for an update's bundle, an
 from __future__ import annotations
 
 import hashlib
+import json
+import uuid
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+VENDOR_ID = uuid.uuid5(uuid.NAMESPACE_DNS, "citymote").bytes
+"""RFC 9562 version 5 over the project's name, as SUIT asks for. A maker with a fork of its own takes another."""
 BOOT = ("boot.py", "main.py", "slots.mpy")
 """The boot's files: on a filesystem of their own, written in the factory, never updated."""
 WINDOW_BITS = 10
@@ -32,15 +36,47 @@ class File:
     digest: bytes
 
 
-def files(tree: Path) -> list[File]:
-    """The application's files in a tree of `build.build`, sorted by name; without the boot's."""
-    found: list[File] = []
+@dataclass(frozen=True)
+class Release:
+    """What an application says of itself, in its file release.json: a node asks before it starts it."""
+
+    version: str
+    architecture: str
+    runtime: str = "1.25"
+    boards: tuple[str, ...] = ()
+    vendor: bytes = VENDOR_ID
+
+    def json(self) -> bytes:
+        """The file's bytes, the same for the same release."""
+        facts = {
+            "version": self.version,
+            "architecture": self.architecture,
+            "runtime": self.runtime,
+            "boards": sorted(self.boards),
+            "vendor": self.vendor.hex(),
+            "class": class_id(self.architecture, self.vendor).hex(),
+        }
+        return json.dumps(facts, separators=(",", ":"), sort_keys=True).encode()
+
+
+def class_id(architecture: str, vendor: bytes = VENDOR_ID) -> bytes:
+    """The class of nodes that run this architecture's `.mpy` files: all that decides whether an application can run."""
+    return uuid.uuid5(uuid.UUID(bytes=vendor), f"application {architecture}").bytes
+
+
+def files(tree: Path, release: Release) -> list[File]:
+    """The application's files in a tree of `build.build`, sorted by name: without the boot's, with release.json."""
+    found: list[File] = [file("release.json", release.json())]
     for path in sorted(tree.rglob("*")):
         name = path.relative_to(tree).as_posix()
         if path.is_file() and not any(part.startswith(".") for part in name.split("/")) and name not in BOOT:
-            data = path.read_bytes()
-            found.append(File(name, data, _packed(data), hashlib.sha256(data).digest()))
+            found.append(file(name, path.read_bytes()))
     return sorted(found, key=lambda file: file.name)
+
+
+def file(name: str, data: bytes) -> File:
+    """A file with what a node needs to fetch it."""
+    return File(name, data, _packed(data), hashlib.sha256(data).digest())
 
 
 def _packed(data: bytes) -> bytes:

@@ -15,14 +15,16 @@ import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from citymote import resources
 from citymote.errors import CitymoteError
-from citymote.factory import slot
-from citymote.factory.build import APPLICATION_LEVEL, build, compile_tree, default_output
+from citymote.factory import selection, slot
+from citymote.factory.build import APPLICATION_LEVEL, application_sources, build, compile_tree, default_output
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from citymote.testing.runtime import MicroPython
 
 BLOCK = 4096
@@ -74,9 +76,24 @@ def boot_tree(architecture: str) -> Path:
     return target
 
 
+def application(machine: MicroPython, board: Mapping[str, Any]) -> Path:
+    """The application with what that board needs, and no more: an index of all drivers would be too long for a node."""
+    found = dict(application_sources())
+    names = selection.select({name: path.read_bytes() for name, path in found.items()}, machine.architecture, board)
+    key = hashlib.sha256(" ".join(sorted(names)).encode()).hexdigest()[:8]
+    target = default_output() / f"slot-{machine.architecture}-{key}"
+    compile_tree({name: found[name] for name in names}, target, arch=machine.architecture, level=APPLICATION_LEVEL)
+    return target
+
+
+def release(machine: MicroPython, version: str = "1.0.0") -> slot.Release:
+    """What the virtual node's application says of itself."""
+    return slot.Release(version, machine.architecture)
+
+
 def fill(machine: MicroPython, tree: Path, image: Path, sequence: int = 1) -> None:
     """Write the application in `tree` into a slot's image, with the node's own installer on real littlefs."""
-    files = slot.files(tree)
+    files = slot.files(tree, release(machine))
     index = slot.index(files)
     tools = build(machine.architecture, plain=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -101,7 +118,7 @@ def fill(machine: MicroPython, tree: Path, image: Path, sequence: int = 1) -> No
 
 def factory_image(machine: MicroPython, tree: Path) -> Path:
     """The image of a slot with that application; made once for each content."""
-    index = slot.index(slot.files(tree))
+    index = slot.index(slot.files(tree, release(machine)))
     key = hashlib.sha256(index + machine.architecture.encode()).hexdigest()[:16]
     image = default_output() / f"slot-{key}.img"
     if not image.exists():

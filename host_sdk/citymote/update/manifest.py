@@ -7,12 +7,12 @@ without touching the first.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from citymote.factory.slot import VENDOR_ID, class_id
 from citymote_protocol import cbor as _cbor
 from citymote_protocol import cbor_bytes as _cbor_bytes
 from citymote_protocol import suit as _suit
@@ -21,9 +21,6 @@ from citymote_protocol import suit as _suit
 cbor: Any = _cbor
 cbor_bytes: Any = _cbor_bytes
 suit: Any = _suit
-
-VENDOR_ID = uuid.uuid5(uuid.NAMESPACE_DNS, "citymote").bytes
-"""RFC 9562 version 5 over the project's name, as SUIT asks for. A maker with a fork of its own takes another."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +32,7 @@ class Signer:
     algorithm: int = suit.ESP256
 
 
-def class_id(architecture: str, vendor_id: bytes = VENDOR_ID) -> bytes:
-    """The class of nodes that run this architecture's `.mpy` files: all that decides whether an application can run."""
-    return uuid.uuid5(uuid.UUID(bytes=vendor_id), f"application {architecture}").bytes
+__all__ = ["VENDOR_ID", "Signer", "class_id", "envelope", "manifest"]
 
 
 def _digest(data: bytes) -> bytes:

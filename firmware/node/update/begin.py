@@ -1,0 +1,55 @@
+"""What a start does about updates: a trial is watched, an interrupted download goes on, an end is told (SPEC 14.8).
+
+Once a start; it leaves nothing on the heap of a node that has nothing to do.
+"""
+
+from node.journal import WARNING
+
+from .state import CONFIRMED, DOWNLOADING, ROLLED_BACK, TRIAL, VERIFIED, State, tell
+
+
+def begin(node, partition):
+    """Start whatever this node's update needs. Without slots, as on a developer's board, that is nothing."""
+    device = partition("boot")
+    if device is None:
+        return
+    import slots
+
+    record = slots.Record(device)
+    state = State()
+    if record.state == slots.TRIAL:
+        from .trial import watch
+
+        node.supervisor.start("trial", lambda: watch(record, node, node.hal, node.log, state))
+    elif state.state in (VERIFIED, TRIAL):
+        _ended(node, state, record)
+    if state.state == DOWNLOADING:
+        resume(node, record)
+    if node.settings["update_url"]:
+        from .poll import poll
+
+        node.supervisor.start("updates", lambda: poll(node, record))
+
+
+def _ended(node, state, record):
+    from .manager import Manager
+    from .trial import sequence
+
+    if state.state == VERIFIED and record.turn == state.turn:  # the power failed before the switch
+        Manager(node, record).switch()
+    elif sequence() == state.sequence:  # it failed between the confirmation and the note of it
+        state.state = CONFIRMED
+    else:
+        state.state, state.reason = ROLLED_BACK, record.why
+        node.log(WARNING, "update %d: rolled back, reason %d" % (state.sequence, record.why))
+    state.save()
+    tell(node, state)
+
+
+def resume(node, record):
+    """Go on with what was offered."""
+    from .manager import Manager
+
+    made = Manager(node, record)
+    node.updating = made
+    node.supervisor.start("update", made.run)

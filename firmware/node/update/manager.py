@@ -1,0 +1,362 @@
+"""An update from its offer to the switch: verified before it is parsed, fetched over any road, checked once more.
+
+Loaded when there is one, let go after. A road is whoever brings the bytes of the file that is `wanted`: this module
+pulls them over HTTP, or somebody pushes them (BLE, serial, UDP and MQTT all end in `push`); a half-fetched file goes
+on over another road where it was. The node samples meanwhile; only the switch at the end is a reset.
+"""
+
+import asyncio
+import json
+import sys
+from binascii import hexlify, unhexlify
+from hashlib import sha256
+
+from node.journal import INFO, WARNING, reason
+
+from .installer import Broken, Installer, index_of
+from .state import (
+    BOARD,
+    BROKEN,
+    DOWNLOADING,
+    FAILED,
+    FLASH,
+    GONE,
+    NO_ROOT,
+    REFUSED,
+    RUNTIME,
+    VERIFIED,
+    State,
+    tell,
+)
+
+_KEYS = "/config/updatekeys"
+_NEXT = "/next"
+_RUNNING = "/app"
+_TRIES = 3  # of a file whose content is not what was signed
+_WAIT = 5000  # ms before a road that broke is tried again; doubled up to the longest
+_LONGEST = 600000
+_PATIENCE = 30000  # ms for the server's next bytes
+
+
+class Worn(Exception):
+    """The other slot does not take what is written."""
+
+
+class Refused(Exception):
+    """`code`: a reason of `state`; the text says more."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
+
+
+async def _steps(steps):
+    # Short steps, so that the rest of the node goes on between them.
+    while True:
+        try:
+            next(steps)
+        except StopIteration as e:
+            return e.value
+        await asyncio.sleep_ms(0)
+
+
+def _key_id(key):
+    return sha256(key).digest()[:6]
+
+
+class Hashing:
+    """All of a crypto provider that a signature's verification asks for."""
+
+    def __init__(self):
+        self.sha256 = sha256
+
+
+def key_set():
+    """The key set that this node trusts, or None."""
+    from node.files import load
+
+    from citymote_protocol import keyset
+
+    data = load(_KEYS)
+    return keyset.read(data) if data else None
+
+
+async def take_keys(settings, statement):
+    """Trust a newer key set of the root; Refused where it is none."""
+    from node.files import save
+
+    from citymote_protocol import keyset
+
+    if not settings["update_root"]:
+        raise Refused(NO_ROOT, "no update_root is set: nobody may sign updates for this node")
+    have = key_set()
+    root = unhexlify(settings["update_root"])
+    try:
+        found = await _steps(keyset.open_steps(Hashing(), statement, root, have.epoch if have else 0))
+    except ValueError as e:
+        raise Refused(REFUSED, str(e))
+    save(_KEYS, keyset.write(found.epoch, found.keys))
+    return found.epoch
+
+
+class Manager:
+    """`node` is the application's; `record` the boot's (slots.Record)."""
+
+    def __init__(self, node, record):
+        self._node = node
+        self._hal = node.hal
+        self._log = node.log
+        self._settings = node.settings
+        self._record = record
+        self.state = State()
+        self._made = None  # the installer, once the other slot is mounted
+        self._pushed = asyncio.Event()
+        self._told = 0
+
+    def release(self, root=_RUNNING):
+        """What an application says of itself: version, class, runtime, boards."""
+        with open(root + "/release.json") as f:
+            return json.load(f)
+
+    async def offer(self, envelope, url=""):
+        """Take an envelope; Refused says why not. After this `run` does the rest, also after a reset."""
+        state = self.state
+        offer = sha256(envelope).digest()[:8]
+        if offer == state.offer and state.state not in (FAILED,):
+            state.url = url or state.url
+            return
+        try:
+            manifest = await self._verified(envelope)
+        except Refused as e:
+            self._fail(e.code, str(e))
+            raise
+        state.state, state.reason, state.progress = DOWNLOADING, 0, 0
+        state.sequence, state.offer, state.url = manifest.sequence, offer, url
+        state.index = sha256(manifest.index).digest()
+        self._open(manifest.index)
+        state.save()
+        self._log(INFO, "update %d: offered" % manifest.sequence)
+        tell(self._node, state)
+
+    async def _verified(self, envelope):
+        from citymote_protocol import suit
+        from citymote_protocol.file_index import entries
+
+        if not self._settings["update_root"]:
+            raise Refused(NO_ROOT, "no update_root is set: nobody may sign updates for this node")
+        have = key_set()
+        if have is None:
+            raise Refused(NO_ROOT, "no key set has come from the root yet")
+        about = self.release()
+        try:
+            manifest = await _steps(suit.open_steps(Hashing(), envelope, have.keys, _key_id))
+            suit.judge(manifest, unhexlify(about["vendor"]), unhexlify(about["class"]), self._record.floor)
+            position = 0
+
+            def read(n):
+                nonlocal position
+                position += n
+                return manifest.index[position - n : position]
+
+            for _ in entries(read, len(manifest.index)):
+                pass
+        except ValueError as e:
+            raise Refused(REFUSED, str(e))
+        return manifest
+
+    def _open(self, index=None):
+        # The other slot, mounted, and the installer over it.
+        if self._made is None:
+            from slots import LABELS
+
+            if not self._hal.attach(LABELS[self._record.slot ^ 1], _NEXT):
+                self._log(WARNING, "update: the other slot was blank or damaged: formatted")
+            self._made = Installer(_NEXT, _RUNNING)
+        if index is not None:
+            self._made.begin(index)
+
+    def _fail(self, code, text):
+        self.state.state, self.state.reason = FAILED, code
+        self.state.save()
+        self._log(WARNING, "update: %s" % text)
+        tell(self._node, self.state)
+
+    @property
+    def wanted(self):
+        """(digest, offset, total) of what is to be fetched next, or None."""
+        made = self._made
+        if made is None or made.wanted is None or made.complete:
+            return None
+        return made.wanted[3], made.fetched, made.wanted[2] or made.wanted[1]
+
+    def push(self, digest, offset, data):
+        """Bytes of the wanted file from another road; the offset that is wanted next, whatever came."""
+        want = self.wanted
+        if want and want[0].startswith(digest) and want[1] == offset and offset + len(data) <= want[2]:
+            self._write(data)
+            self._pushed.set()
+        return want and (self.wanted or (want[0], want[2], want[2]))
+
+    async def run(self):
+        """Everything after the offer, also one that a reset interrupted; ends with the switch or with a failure."""
+        state = self.state
+        if state.state != DOWNLOADING:
+            return
+        for attempt in (0, 1):
+            try:
+                self._open()
+                if sha256(self._index()).digest() != state.index:
+                    self._fail(GONE, "what was begun is not there any more: offer it again")
+                    return
+                await self._fetch_all()
+                await self._check()
+                await _steps(self._made.finish(state.sequence))
+                break
+            except Broken as e:
+                self._fail(BROKEN, str(e))
+                return
+            except Refused as e:
+                self._fail(e.code, str(e))
+                return
+            except (OSError, Worn) as e:  # of the flash: roads are dealt with where they are used
+                if attempt:
+                    self._fail(FLASH, "the slot cannot be written: %s" % reason(e))
+                    return
+                self._log(WARNING, "update: %s; the slot is formatted" % reason(e))
+                self._again()
+        self._hal.detach(_NEXT)
+        self._made = None
+        state.turn = self._record.turn
+        state.state, state.progress = VERIFIED, 100
+        state.save()
+        tell(self._node, state)
+        self._node.store.flush()
+        self.switch()
+
+    def _index(self):
+        try:
+            with open(_NEXT + "/index", "rb") as f:
+                return f.read()
+        except OSError:
+            return b""
+
+    def _again(self):
+        # A slot that does not take what it should: once from the beginning, on a fresh filesystem.
+        from slots import LABELS
+
+        index = self._index()
+        self._hal.detach(_NEXT)
+        self._hal.attach(LABELS[self._record.slot ^ 1], _NEXT, True)
+        self._made = Installer(_NEXT, _RUNNING)
+        self._made.begin(index)
+
+    async def _fetch_all(self):
+        made = self._made
+        total = done = 0
+        for _, size, packed, _ in index_of(_NEXT):
+            total += packed or size
+        tries = 0
+        while True:
+            await _steps(made.prepare())
+            if made.wanted is None:
+                return
+            done = 0
+            for name, size, packed, _ in index_of(_NEXT):
+                if name >= made.wanted[0]:
+                    break
+                done += packed or size
+            self._progress(done, total)
+            await self._fetch(done, total)
+            try:
+                await _steps(made.settle())
+                tries = 0
+            except Broken:
+                tries += 1
+                if tries == _TRIES:
+                    raise
+
+    def _progress(self, done, total):
+        percent = 100 * done // max(1, total)
+        self.state.progress = percent
+        if percent - self._told >= 20:  # five events an update are enough
+            self._told = percent
+            self.state.save()
+            tell(self._node, self.state)
+
+    async def _fetch(self, done, total):
+        made = self._made
+        wait = _WAIT
+        while not made.complete:
+            if not self.state.url:
+                self._pushed.clear()
+                await self._pushed.wait()
+                continue
+            before = made.fetched
+            try:
+                await self._pull()
+            except (OSError, EOFError, asyncio.TimeoutError) as e:
+                self._log(WARNING, "update: %s" % (reason(e) or "the server has gone"))
+                wait = _WAIT if made.fetched > before else min(wait * 2, _LONGEST)
+                try:
+                    await asyncio.wait_for_ms(self._pushed.wait(), wait)  # another road may go on meanwhile
+                    self._pushed.clear()
+                except asyncio.TimeoutError:
+                    pass
+
+    def _sync(self):
+        try:
+            self._made.sync()
+        except OSError as e:
+            raise Worn(reason(e)) from None
+
+    def _write(self, data):
+        try:
+            self._made.write(data)
+        except OSError as e:
+            raise Worn(reason(e)) from None
+
+    async def _pull(self):
+        from node.links.http import Http
+        from node.telemetry import der
+
+        made = self._made
+        s = self._settings
+        tls = {"ca": der(s["broker_ca"])} if s["broker_ca"] else None
+        road = Http(self._hal.connect, self.state.url, tls)
+        try:
+            name = hexlify(made.wanted[3]).decode()
+            if await asyncio.wait_for_ms(road.get(name, made.fetched), _PATIENCE) is None:
+                raise OSError(2, "the server does not have %s" % name[:8])
+            while road.left and not made.complete:
+                self._write(await asyncio.wait_for_ms(road.read(512), _PATIENCE))
+        finally:
+            road.close()
+            self._sync()
+
+    async def _check(self):
+        # What the new application says of itself, before it is started.
+        try:
+            about = self.release(_NEXT)
+            runtime = tuple([int(part) for part in about["runtime"].split(".")])
+            boards = about["boards"]
+        except (OSError, ValueError, KeyError):
+            raise Refused(REFUSED, "the application does not say what it is for")
+        if sys.implementation.version[: len(runtime)] < runtime:
+            raise Refused(RUNTIME, "it needs MicroPython %s" % about["runtime"])
+        if boards and self._hal.board().get("board") not in boards:
+            raise Refused(BOARD, "it is not for this board")
+
+    def switch(self):
+        """Start the other slot on trial: one entry of the boot record, then a reset."""
+        from slots import NOTHING, TRIAL
+
+        record = self._record
+        record.slot ^= 1
+        record.state, record.starts, record.why = TRIAL, 0, NOTHING
+        try:
+            record.save()
+        except OSError as e:
+            self._fail(FLASH, reason(e))
+            return
+        self._log(INFO, "update %d: verified, starting it" % self.state.sequence)
+        self._hal.reset()

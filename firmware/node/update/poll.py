@@ -1,0 +1,80 @@
+"""Asks a file server now and then for an update: at random times, so that a city of nodes does not come at once.
+
+`<update_url>/nodes/<node id>.suit` is the envelope, `<update_url>/keys` the key set, and the files
+lie under `<update_url>/files/<digest>`: nothing that a static file server cannot do.
+"""
+
+import asyncio
+import sys
+
+from node.journal import WARNING, reason
+
+_PATIENCE = 60000  # ms
+_MOST = 8192
+
+
+def pause(interval, draw):
+    """ms until the next question: between half and one and a half times the interval (s), by two random bytes."""
+    return interval * 500 + interval * 1000 * (draw[0] << 8 | draw[1]) // 65536
+
+
+async def _get(road, name):
+    size = await asyncio.wait_for_ms(road.get(name), _PATIENCE)
+    if size is None:
+        return None
+    if size > _MOST:
+        raise OSError(7, "%s has %d bytes" % (name, size))
+    data = b""
+    while road.left:
+        data += await asyncio.wait_for_ms(road.read(512), _PATIENCE)
+    return data
+
+
+async def look(node, record):
+    """Once: is there something new? Whether an update has begun."""
+    from node.links.http import Http
+    from node.telemetry import der
+
+    from .manager import Manager, Refused, take_keys
+
+    s = node.settings
+    tls = {"ca": der(s["broker_ca"])} if s["broker_ca"] else None
+    url = s["update_url"].rstrip("/")
+    road = Http(node.hal.connect, url, tls)
+    try:
+        keys = await _get(road, "keys")
+        envelope = await _get(road, "nodes/%s.suit" % node.name.hex())
+    finally:
+        road.close()
+    if keys is not None:
+        try:
+            await take_keys(s, keys)
+        except Refused:
+            pass  # mostly the set that it has; an envelope by a key that it does not have is refused by itself
+    if envelope is None:
+        return False
+    made = Manager(node, record)
+    before = made.state.offer
+    await made.offer(envelope, url + "/files")
+    if made.state.offer == before:
+        return False
+    node.updating = made
+    await made.run()
+    node.updating = None
+    return True
+
+
+async def poll(node, record):
+    """For ever."""
+    from .manager import Refused
+
+    while True:
+        await asyncio.sleep_ms(pause(node.settings["update_interval"], node.hal.random(2)))
+        if getattr(node, "updating", None) is not None:
+            continue
+        try:
+            await look(node, record)
+        except (OSError, EOFError, asyncio.TimeoutError, Refused) as e:
+            node.log(WARNING, "updates: %s" % (reason(e) if str(e) else "no answer in time"))
+        for name in ("manager", "installer"):
+            sys.modules.pop("node.update." + name, None)

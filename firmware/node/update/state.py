@@ -1,0 +1,60 @@
+"""What a node knows of its update from start to start, and how it says so (SPEC 14.8).
+
+One small file in /config: state, reason, sequence, progress, the digest of the index that the other slot is being
+filled with, the digest of the envelope that brought it, and where its files are. It is told as an event, sealed and
+acknowledged like a reading, so that whoever rolls out learns it from the node's own key.
+"""
+
+import struct
+
+from node.files import load, save
+
+NONE, OFFERED, DOWNLOADING, VERIFIED, TRIAL, CONFIRMED, ROLLED_BACK, FAILED = range(8)
+# Reasons 1 to 3 are the boot record's (slots.py): unconfirmed, damaged, given back.
+NO_ROOT, REFUSED, BROKEN, FLASH, RUNTIME, BOARD, GONE = range(4, 11)
+QUANTITIES = (120, 121, 122, 123)  # update_state, update_progress, update_sequence, update_reason
+_PATH = "/config/update"
+_FORM = "<BBBII32s8s"
+
+
+class State:
+    """`index`: digest of the index that is being installed; `offer`: of the envelope, 8 bytes; `url`: of the files;
+    `turn`: the boot record's when everything was verified, so that a start knows whether the switch has been."""
+
+    def __init__(self):
+        self.state = self.reason = self.progress = self.sequence = self.turn = 0
+        self.index = bytes(32)
+        self.offer = bytes(8)
+        self.url = ""
+        data = load(_PATH)
+        if data and len(data) >= struct.calcsize(_FORM):
+            found = struct.unpack_from(_FORM, data)
+            self.state, self.reason, self.progress, self.sequence, self.turn, self.index, self.offer = found
+            self.url = str(data[struct.calcsize(_FORM) :], "utf-8")
+
+    def save(self):
+        """Durable on return."""
+        numbers = (self.state, self.reason, self.progress, self.sequence, self.turn)
+        save(_PATH, struct.pack(_FORM, *numbers, self.index, self.offer) + self.url.encode())
+
+    def values(self):
+        """In the order of QUANTITIES."""
+        return (self.state, self.progress, self.sequence, self.reason)
+
+
+def tell(node, found):
+    """An event with all four, now."""
+    from citymote_protocol.event import encode_event
+
+    time, clock = node.moment()
+    columns = tuple([(quantity, 0) for quantity in QUANTITIES])
+    values = found.values()
+
+    def make(epoch, seq):
+        return encode_event(node.name, epoch, seq, time, clock, columns, values, bytes(4))
+
+    try:
+        node.store.put(make)
+    except OSError as e:
+        node.supervisor.failed("store", e)
+    node.hal.event("update", {"state": found.state, "progress": found.progress, "reason": found.reason})

@@ -1,0 +1,258 @@
+"""A node updates itself from a file server: verified, fetched, checked, started, confirmed, and no row is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.support.file_server import FileServer
+
+from citymote.broker import Broker
+from citymote.delegate import OwnerKey
+from citymote.factory import slot
+from citymote.testing import runtime, slots
+from citymote.testing.vm import VirtualNode
+from citymote.update.manifest import Signer, class_id, envelope
+from citymote_protocol import keyset as _keyset
+
+from .collecting import BOARD, START, Collector, expected, rows, wiring
+
+pytestmark = pytest.mark.usefixtures("run_vm")
+keyset: Any = _keyset
+A, B = 0, 1
+DOWNLOADING, VERIFIED, TRIAL, CONFIRMED, ROLLED_BACK, FAILED = range(2, 8)
+ROOT = OwnerKey.from_private(bytes(range(1, 33)))
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with Broker() as found:
+        yield found
+
+
+class Publisher:
+    """Whoever makes releases: a release key, a folder for a file server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.machine = runtime.micropython(32)
+        (folder / "nodes").mkdir(parents=True)
+        (folder / "files").mkdir()
+        self.private = ec.generate_private_key(ec.SECP256R1())
+        self.public = self.private.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+        self.signer = Signer(hashlib.sha256(self.public).digest()[:6], self._sign)
+        self.keys(1)
+
+    def _sign(self, digest: bytes) -> bytes:
+        r, s = utils.decode_dss_signature(self.private.sign(digest, ec.ECDSA(utils.Prehashed(hashes.SHA256()))))
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+    def keys(self, epoch: int) -> None:
+        statement = ROOT.statement(keyset.write(epoch, ((self.public, 1),)), keyset.PURPOSE)
+        (self.folder / "keys").write_bytes(statement)
+
+    def publish(
+        self, node: str, files: dict[str, str], sequence: int = 2, release: slot.Release | None = None, **changes: bytes
+    ) -> list[slot.File]:
+        """Put a release for that node on the server: the application with some files replaced by these sources."""
+        tree = self.folder.parent / f"tree{sequence}"
+        shutil.copytree(slots.application(self.machine, BOARD), tree)
+        for name, source in files.items():
+            (tree / name).with_suffix(".mpy").unlink(missing_ok=True)
+            (tree / name).write_text(source)
+        made = slot.files(tree, release or slots.release(self.machine, f"1.0.{sequence}"))
+        for file in made:
+            (self.folder / "files" / file.digest.hex()).write_bytes(changes.get("content", file.packed or file.data))
+        envelope_ = envelope(slot.index(made), sequence, class_id(self.machine.architecture), [self.signer])
+        (self.folder / "nodes" / f"{node}.suit").write_bytes(envelope_)
+        return made
+
+
+def slotted(folder: Path, hours: float, broker: Broker, server: FileServer | None, **settings: Any) -> VirtualNode:
+    settings = {
+        "until": START + int(hours * 3600), "unsealed": True, "broker_host": "127.0.0.1", "broker_port": broker.port,
+        "update_root": ROOT.public.hex(), "update_interval": 600,
+    } | settings  # fmt: skip
+    if server:
+        settings["update_url"] = server.url
+    return VirtualNode(
+        folder, settings=settings, board=BOARD, wiring=wiring(), start_time=START, heap="300k", slotted=True
+    )
+
+
+def identify(node: VirtualNode) -> str:
+    """The node's id, once it has drawn it; it waits then."""
+    node.run_until(30_000)
+    return str(node.event_data("identity")[0]["node"])
+
+
+def states(node: VirtualNode) -> list[int]:
+    return [event["state"] for event in node.event_data("update")]
+
+
+NEW = {"node/extra.py": "NEW = 1\n"}
+
+
+def test_a_node_updates_itself_and_no_row_is_lost(tmp_path: Path, broker: Broker) -> None:
+    publisher = Publisher(tmp_path / "www")
+    with (
+        Collector(broker.port) as collector,
+        FileServer(publisher.folder) as server,
+        slotted(tmp_path / "n", 2, broker, server) as node,
+    ):
+        files = publisher.publish(identify(node), NEW)
+        messages = collector.all_of(node.wait(120))
+        said = node.last_words()
+    assert slots.boot_record(node.directory) == slots.BootRecord(B, trial=False, starts=0, why=0, floor=2), said
+    assert states(node)[-3:] == [VERIFIED, TRIAL, CONFIRMED]
+    assert rows(messages).keys() == expected(1, 60).keys(), "no row is lost, none is there twice"
+    asked = [path for path, _ in server.requests if path.startswith("/files/")]
+    new = {file.digest.hex() for file in files if file.name in ("node/extra.py", "release.json")}
+    assert {path.removeprefix("/files/") for path in asked} == new, "only what the node did not hold is fetched"
+
+
+def test_two_updates_follow_one_another_through_both_slots(tmp_path: Path, broker: Broker) -> None:
+    publisher = Publisher(tmp_path / "www")
+    with FileServer(publisher.folder) as server, slotted(tmp_path / "n", 5, broker, server) as node:
+        name = identify(node)
+        publisher.publish(name, NEW, 2)
+        node.run_until(hours=2.5)
+        publisher.publish(name, {"node/extra.py": "NEW = 2\n"}, 3)
+        node.wait(120, check=False)
+    assert slots.boot_record(node.directory) == slots.BootRecord(A, trial=False, starts=0, why=0, floor=3)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_server_that_goes_in_the_middle_of_a_file_is_asked_for_the_rest(
+    tmp_path: Path, broker: Broker, ranges: bool
+) -> None:
+    publisher = Publisher(tmp_path / "www")
+    with (
+        FileServer(publisher.folder, ranges=ranges) as server,
+        slotted(tmp_path / "n", 3, broker, server) as node,
+    ):
+        big = "TEXT = (%s)\n" % "".join(f"'{k * 7919 % 9973:04x}'\n" for k in range(3000))
+        publisher.publish(identify(node), {"node/extra.py": big})
+        server.cut = server.sent + 12_000
+        node.wait(120, check=False)
+    assert slots.boot_record(node.directory) == slots.BootRecord(B, trial=False, starts=0, why=0, floor=2)
+    offsets = [int(wanted.removeprefix("bytes=").rstrip("-")) for _, wanted in server.requests if wanted]
+    assert len(offsets) == 1
+    assert 4096 <= offsets[0] < 12_000
+
+
+def test_a_download_goes_on_after_a_loss_of_power(tmp_path: Path, broker: Broker) -> None:
+    publisher = Publisher(tmp_path / "www")
+    with (
+        Collector(broker.port) as collector,
+        FileServer(publisher.folder) as server,
+        slotted(tmp_path / "n", 3, broker, server) as node,
+    ):
+        publisher.publish(identify(node), NEW)
+        node.cut_power("slot_b", 150)
+        node.restart(off=1000)
+        assert node.wait(120, check=False).reason == "power cut"
+        node.start(off=1000)
+        collector.all_of(node.wait(120))
+    assert slots.boot_record(node.directory) == slots.BootRecord(B, trial=False, starts=0, why=0, floor=2)
+
+
+def test_a_bad_release_is_rolled_back_and_says_so(tmp_path: Path, broker: Broker) -> None:
+    publisher = Publisher(tmp_path / "www")
+    with (
+        Collector(broker.port) as collector,
+        FileServer(publisher.folder) as server,
+        slotted(tmp_path / "n", 3, broker, server) as node,
+    ):
+        publisher.publish(identify(node), {"node/sampling.py": "class Sampler:\n    pass\n"})
+        messages = collector.all_of(node.wait(120))
+    record = slots.boot_record(node.directory)
+    assert record is not None
+    assert (record.slot, record.trial, record.floor) == (A, False, 0)
+    assert states(node)[-1] == ROLLED_BACK
+    assert rows(messages).keys() == expected(1, 90).keys()
+
+
+def test_a_rolled_back_release_is_not_taken_again(tmp_path: Path, broker: Broker) -> None:
+    publisher = Publisher(tmp_path / "www")
+    with FileServer(publisher.folder) as server, slotted(tmp_path / "n", 6, broker, server) as node:
+        publisher.publish(identify(node), {"node/sampling.py": "class Sampler:\n    pass\n"})
+        node.wait(120, check=False)
+    assert states(node).count(VERIFIED) == 1
+
+
+def refused(tmp_path: Path, broker: Broker, spoil: Any, **settings: Any) -> VirtualNode:
+    """A node that was offered something that `spoil(publisher, node id)` has made, two hours later."""
+    publisher = Publisher(tmp_path / "www")
+    with (
+        FileServer(publisher.folder) as server,
+        slotted(tmp_path / "n", 2, broker, server, **settings) as node,
+    ):
+        spoil(publisher, identify(node))
+        node.wait(120, check=False)
+    record = slots.boot_record(node.directory)
+    assert record is None or record.slot == A
+    return node
+
+
+def reasons(node: VirtualNode) -> set[int]:
+    return {event["reason"] for event in node.event_data("update") if event["state"] == FAILED}
+
+
+NO_ROOT, REFUSED, BROKEN, FLASH, RUNTIME, BOARD_REASON = range(4, 10)
+
+
+def test_nothing_is_taken_without_a_root(tmp_path: Path, broker: Broker) -> None:
+    node = refused(tmp_path, broker, lambda publisher, name: publisher.publish(name, NEW), update_root="")
+    assert reasons(node) == {NO_ROOT}
+
+
+def test_nothing_is_taken_from_a_key_that_the_root_has_not_named(tmp_path: Path, broker: Broker) -> None:
+    def spoil(publisher: Publisher, name: str) -> None:
+        publisher.private = ec.generate_private_key(ec.SECP256R1())
+        publisher.publish(name, NEW)
+
+    assert reasons(refused(tmp_path, broker, spoil)) == {REFUSED}
+
+
+def test_files_with_other_content_than_was_signed_are_never_started(tmp_path: Path, broker: Broker) -> None:
+    node = refused(tmp_path, broker, lambda publisher, name: publisher.publish(name, NEW, content=b"x"))
+    assert VERIFIED not in states(node)
+
+
+def test_an_application_for_a_newer_runtime_is_not_started(tmp_path: Path, broker: Broker) -> None:
+    def spoil(publisher: Publisher, name: str) -> None:
+        newer = slot.Release("2.0.0", publisher.machine.architecture, runtime="9.0")
+        publisher.publish(name, NEW, release=newer)
+
+    assert reasons(refused(tmp_path, broker, spoil)) == {RUNTIME}
+
+
+def test_an_application_for_other_boards_is_not_started(tmp_path: Path, broker: Broker) -> None:
+    def spoil(publisher: Publisher, name: str) -> None:
+        other = slot.Release("2.0.0", publisher.machine.architecture, boards=("another",))
+        publisher.publish(name, NEW, release=other)
+
+    assert reasons(refused(tmp_path, broker, spoil)) == {BOARD_REASON}
+
+
+def test_an_application_that_does_not_fit_its_slot_is_given_up(tmp_path: Path, broker: Broker) -> None:
+    def spoil(publisher: Publisher, name: str) -> None:
+        publisher.publish(
+            name,
+            {
+                f"node/big{k}.py": "".join(
+                    f"V{k}_{n} = {hashlib.sha256(bytes([k, n % 256, n >> 8])).hexdigest()!r}\n" for n in range(4000)
+                )
+                for k in range(3)
+            },
+        )
+
+    assert reasons(refused(tmp_path, broker, spoil)) == {FLASH}

@@ -1,0 +1,63 @@
+"""A static file server as nodes ask one for updates: with ranges or without, slow, lying, or gone in the middle."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+
+class FileServer:
+    """Serves a folder. `requests` are (path, range header); `cut` after so many bytes of bodies, once."""
+
+    def __init__(self, folder: Path, *, ranges: bool = True, cut: int = 0) -> None:
+        self.requests: list[tuple[str, str]] = []
+        self.sent = 0
+        self.cut = cut
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                wanted = self.headers.get("Range", "")
+                server.requests.append((self.path, wanted))
+                path = folder / self.path.lstrip("/")
+                if not path.is_file():
+                    self.send_error(404)
+                    return
+                data = path.read_bytes()
+                start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and ranges else 0
+                self.send_response(206 if start else 200)
+                if start:
+                    self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+                data = data[start:]
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if server.cut and server.sent + len(data) > server.cut:
+                    data = data[: server.cut - server.sent]
+                    server.cut = 0
+                    self.close_connection = True
+                self.wfile.write(data)
+                server.sent += len(data)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
