@@ -80,7 +80,7 @@ class Electrochemical:
         if not 1 <= sensitivity <= 100000 or not 0 <= no2_sensitivity <= 100000:
             raise ValueError("sensitivities are 1 (of NO2 0) to 100000 uV for each ppb")
         at = gases.index(gas)
-        self.QUANTITIES = ((NO2, O3, CO, SO2, H2S, NH3, NO)[at],)
+        quantities = [(NO2, O3, CO, SO2, H2S, NH3, NO)[at]]
         self._algorithm = None
         if cell is not None:
             from .alphasense import factors
@@ -91,13 +91,15 @@ class Electrochemical:
             self._algorithm, self._factors = found
             if self._algorithm < 4 and auxiliary is None or self._algorithm == 2 and not ae_zero:
                 raise ValueError("this algorithm needs the auxiliary electrode, algorithm 2 its zero")
-            self.QUANTITIES += (
+            quantities.append(
                 (NO2_CORRECTED, O3_CORRECTED, CO_CORRECTED, SO2_CORRECTED, H2S_CORRECTED, NH3_CORRECTED, NO_CORRECTED)[
                     at
-                ],
+                ]
             )
         elif algorithm is not None:
             raise ValueError("algorithm needs a cell")
+        self.QUANTITIES = tuple(quantities)
+        self._corrected_quantity = quantities[-1]
         self._converter = ADS1115(bus, address, full_scale, data_rate)
         self._working = working
         self._auxiliary = auxiliary
@@ -166,9 +168,9 @@ class Electrochemical:
     def _corrected(self, we, ae, zeros):
         celsius = self._temperature
         if celsius is None:
-            return (self.QUANTITIES[1], None, NO_ANSWER)
+            return (self._corrected_quantity, None, NO_ANSWER)
         if not -300 <= celsius <= 500:
-            return (self.QUANTITIES[1], None, OUT_OF_RANGE)
+            return (self._corrected_quantity, None, OUT_OF_RANGE)
         at = min((celsius + 300) // 100, 7)
         part = celsius + 300 - 100 * at
         factor = self._factors[at] * (100 - part) + self._factors[at + 1] * part  # thousandths; algorithm 4: hundredths
