@@ -23,6 +23,8 @@ pytest_plugins = ["pytester"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--port", help="serial port of a real board for tests/hil")
+    parser.addoption("--board", help="which board that is: a name or a folder")
+    parser.addoption("--runtime", help="image of MicroPython for it, written when it is not there")
 
 
 def pytest_report_header() -> list[str]:
