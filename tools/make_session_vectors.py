@@ -556,6 +556,13 @@ def errors() -> list[Case]:
     return list(first.values())
 
 
+def resource_errors() -> list[Case]:
+    """Every code of chapter 16's table, with its clause and the CoAP code that it comes with."""
+    text = (TOP / "protocol" / "spec" / "16-resources.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (16\.11\.\d+) \| (.+) \| `(\d\.\d\d)` \| `([a-z_]+)` \|$", text, re.MULTILINE)
+    return [{"code": code, "clause": clause, "coap": coap, "what": what} for clause, what, coap, code in rows]
+
+
 @contextmanager
 def refusing() -> Generator[None]:
     try:
@@ -586,6 +593,7 @@ FILES: tuple[tuple[str, str, Callable[[], list[Case]]], ...] = (
     ("claims", "SPEC 13.8: claims at a node with this secret, in the session of this value.", claims),
     ("delegations", "SPEC 13.9: what a node that knows this judges.", delegations),
     ("session-errors", "SPEC chapters 12 and 13: their codes and clauses.", errors),
+    ("resource-errors", "SPEC 16.11: their codes and clauses, and the CoAP code of the answer.", resource_errors),
 )
 
 

@@ -20,7 +20,7 @@ DEFINED = (
 )
 # Code, other documents' sections, version numbers and quantities with a unit are no references.
 NO_REFERENCE = (
-    r"```.*?```|`[^`]*`|(?:RFC|SEC|SP|IEC) [\d-]+, [\d.]+|[\d.]+ (?:hours|m|V) |(?:[Vv]ersion|MicroPython) [\d.]+"
+    r"```.*?```|`[^`]*`|(?:RFC|SEC|SP|IEC) [\d-]+, [\d.]+|[\d.]+ (?:hours|m|mm|V)[ .]|(?:[Vv]ersion|MicroPython) [\d.]+"
 )
 
 
