@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from tests.support import vm
 
-from citymote.factory.build import build
+from citymote.factory import shrink
+from citymote.factory.build import APPLICATION_LEVEL, STARTED_BY_NAME, application_sources, compile_tree
 
 KB = 1024
 ENTRY = 7  # bytes of a name's entry in the table: pointer, length, hash
@@ -122,11 +123,23 @@ def _measured(out: str) -> dict[str, int]:
     }
 
 
+def shrunk(folder: Path) -> Path:
+    """The application with its constants gone and short names, but its modules still apart: what each keeps shows."""
+    names = {name: path for name, path in application_sources() if name not in STARTED_BY_NAME}
+    sources: dict[str, Path] = {}
+    for name, text in shrink.shrink({name: path.read_bytes() for name, path in names.items()}).items():
+        sources[name] = folder / "source" / name
+        sources[name].parent.mkdir(parents=True, exist_ok=True)
+        sources[name].write_bytes(text)
+    compile_tree(sources, folder / "tree", arch=vm.architecture(32), level=APPLICATION_LEVEL)
+    return folder / "tree"
+
+
 @pytest.fixture
-def run(request: pytest.FixtureRequest) -> Callable[[str], str]:
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     run_vm: Callable[..., Any] = request.getfixturevalue("run_vm")
     request.getfixturevalue("micropython32")
-    tree = build(vm.architecture(32))  # with short names, as it is deployed
+    tree = shrunk(tmp_path_factory.mktemp("shrunk"))
     # In the tree itself, so that modules' paths, which are names too, are as short as on a board.
     return lambda code: run_vm(BEGIN + code, heap="200k", path=["."], cwd=tree).checked().stdout
 

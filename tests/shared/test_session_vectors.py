@@ -187,7 +187,8 @@ def test_bad_protected_requests():
         assert outer.option(OSCORE) is not None
         found = _code(open_request, CRYPTO, find, outer)
         assert found == case["error"], "%s: %s" % (case["name"], found)
-        assert server.newest == -1 and (server.failures == 1) == (found == oscore.DECRYPTION), case["name"]
+        tried = found == oscore.DECRYPTION and len(outer.payload) > oscore.TAG  # what is shorter is no forgery of a tag
+        assert server.newest == -1 and server.failures == tried, case["name"]
 
 
 def test_claims():
