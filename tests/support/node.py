@@ -6,10 +6,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from citymote.testing import runtime
 from citymote.testing.vm import VirtualNode
 
-from .vm import Machine, best
+from .vm import application, best
 
 _HEAD = """\
 import asyncio
@@ -29,9 +28,8 @@ def scripted(folder: Path, code: str, **options: Any) -> VirtualNode:
     scripts.mkdir(exist_ok=True)
     body = textwrap.indent(textwrap.dedent(code), "    ")
     (scripts / "main.py").write_text(f"{_HEAD}async def main():\n{body}\n\n\nhal.run(main())\n")
-    machine: Machine = best(options.get("arch", 32))
-    application = runtime.application(runtime.micropython(machine.bits).architecture)
-    options.setdefault("path", [scripts, application])
+    # with all its names: the script looks inside
+    options.setdefault("path", [scripts, application(best(options.get("arch", 32)).bits)])
     return VirtualNode(folder / "node", **options)
 
 

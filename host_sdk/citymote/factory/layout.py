@@ -130,7 +130,7 @@ APPLICATION = Layout(
     tuple(PASSING),
     SELDOM,
     raw=("node/hal/", "main.py", "boot.py", "slots.py"),
-    public=("node/drivers/fault.py", "citymote_protocol/quantities.py", "node/selftest.py"),
+    public=("node/drivers/fault.py", "citymote_protocol/quantities.py", "node/selftest.py", "node/sound/calibrate.py"),
     facades={"node/app.py": ("main",), "node/drivers/fault.py": ("Fault",), "citymote_protocol/quantities.py": ()},
     attributes=DRIVERS,
     values=("citymote_protocol.primitives", "node.stages"),
