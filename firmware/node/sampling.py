@@ -9,7 +9,8 @@ too. While the time is unknown the instants are multiples of the uptime, and the
 from asyncio import create_task, sleep_ms
 
 from .journal import INFO
-from .plausibility import FROZEN, Judge
+from .plausibility import Judge
+from .sensor import counts
 
 _SOON = 500  # ms; an instant nearer than this is not worth trying for
 _LATE = 1000  # ms; a clock that moved by more within an interval dates the row by what it says now
@@ -72,12 +73,12 @@ class Sampler:
             await sleep_ms(wait)
         self._close(time, end, number)
 
-    def _count_frozen(self, values, quality):
-        """Values that stand still were read without an error; their sensors have one all the same."""
+    def _count_judged(self, told, quality):
+        """Values that stand still or cannot be were read without an error; their sensors have one all the same."""
         for sensor in self.sensors:
             for column in sensor.columns:
                 at = self.columns.index(column)
-                if quality[at] == FROZEN and values[at] is not None:
+                if quality[at] != told[at] and counts(quality[at]):
                     sensor.errors += 1
                     break
 
@@ -90,12 +91,13 @@ class Sampler:
             if sensor.accumulates:
                 sensor.close()
             due = number % sensor.every == 0
-            for column, value, code in sensor.results():
+            for column, value, code in sensor.results(due):
                 at = self.columns.index(column)
                 values[at] = value
                 quality[at] = code if due else 0
+        told = bytes(quality)
         self._judge.judge(values, quality)
-        self._count_frozen(values, quality)
+        self._count_judged(told, quality)
         if self.correct:
             self.correct(values, quality)
         self.last = time

@@ -7,7 +7,7 @@ of its quantities, a counter and a line in the log, and never more than that. Ho
 
 from asyncio import sleep_ms
 
-from .drivers.fault import NO_ANSWER, STUCK_BUS, WARMING_UP, Fault
+from .drivers.fault import LIKELY_INVALID, NO_ANSWER, REJECTED, STUCK_BUS, WARMING_UP, Fault
 from .journal import DETAIL, WARNING, reason
 
 _STUCK = (110, 116, 5)  # ETIMEDOUT, on an ESP32 another number, and EIO: the wire, not the chip
@@ -20,6 +20,11 @@ _MARGIN = 150  # ms between the end of a reading and the instant that dates it
 _REST = 300000
 _REST_FACTOR = 4
 _WARM = 5000  # ms; what warms up longer is a fan or a heater
+
+
+def counts(code):
+    """Whether a reading with this quality is one of those that the health report counts: all but sound and doubtful."""
+    return code >= NO_ANSWER or code == REJECTED or code == LIKELY_INVALID
 
 
 class Sensor:
@@ -44,7 +49,7 @@ class Sensor:
         self.busy = False
         self.on = False
         self.stuck = []  # what clocks its I2C bus free, and the bus, where there is one
-        self.errors = 0  # readings that failed, and those in which something was absent
+        self.errors = 0  # readings that failed or came too late, and those that say what is wrong with a value
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
         self.tell = None  # called with each reading, or None, for the drivers that want to know it
@@ -135,7 +140,7 @@ class Sensor:
         self._log(DETAIL, "%s: %s" % (bus, "clocked free" if freed else "stuck"))
 
     def _add(self, readings, code):
-        absent = False
+        wrong = False
         for source, gather, _ in self.gather:
             if self.reads == 1:
                 gather.clear()  # a reading that came too late for its row gives way to this row's own
@@ -147,11 +152,13 @@ class Sensor:
                 gather.add(None, NO_ANSWER if code is None else code)
             else:
                 gather.add(found[1], found[2])
+                if counts(found[2]):
+                    wrong = True
                 if found[1] is None:
-                    absent = True
+                    wrong = True
                 else:
                     self.good_at = self._uptime()
-        if absent:
+        if wrong:
             self.errors += 1
         if readings is not None:
             if self.fault is not None:
@@ -213,13 +220,16 @@ class Sensor:
         self._add(readings, code)
         self.begin()
 
-    def results(self):
+    def results(self, due=True):
         """What the interval came to: (column, integer or None, quality) each; a new interval begins.
 
-        A reading under way that ends after this instant belongs to the next row, if that has no other.
+        A reading under way that ends after this instant belongs to the next row, if that has no other. One that was
+        `due` and is not there is a failure, too.
         """
         missing = self.fault or WARMING_UP if self.busy else NO_ANSWER
         out = []
+        if due and self.gather and self.gather[0][1].empty():
+            self.errors += 1
         for _, gather, column in self.gather:
             value, code = gather.result(missing)
             gather.clear()

@@ -117,6 +117,10 @@ class Gather:
         self._y = 0
         self.quality = 0
 
+    def empty(self):
+        """Whether nothing was heard of a reading, not even a failure."""
+        return self.count == 0 and self.code is None
+
     def add(self, value, quality):
         """A reading, or None and why."""
         if value is None:

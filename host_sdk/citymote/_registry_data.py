@@ -108,7 +108,7 @@ QUANTITIES: tuple[tuple[str | int | float, ...], ...] = (
     (107, 'store_discarded', 'Frames discarded unsent since the factory', 'count', '{count}', 'NUM', 'Count', 0, 0, 100000000, 'last', 'raw', 'The node about itself.', '', '', '', '', '3300/0/5700', ''),
     (108, 'store_used', 'Share of the store in use', '/100', '%', 'PERCENT', 'Dimensionless', 0, 0, 100, 'last', 'raw', 'The node about itself.', '', '', '', '', '3300/0/5700', ''),
     (109, 'sensor_age', "Age of the sensor's last good reading", 's', 's', 'SEC', 'Time', 0, 0, 1000000000, 'last', 'raw', 'The node about itself.', '', '', '', '', '3300/0/5700', ''),
-    (110, 'sensor_errors', 'Failed readings of the sensor since boot', 'count', '{count}', 'NUM', 'Count', 0, 0, 100000000, 'last', 'raw', 'The node about itself.', '', '', '', '', '3300/0/5700', ''),
+    (110, 'sensor_errors', 'Failed readings of the sensor since boot', 'count', '{count}', 'NUM', 'Count', 0, 0, 100000000, 'last', 'raw', 'The node about itself: readings that failed, came too late, or are marked as invalid, out of range, frozen or saturated.', '', '', '', '', '3300/0/5700', ''),
     (111, 'clock_state', 'How the clock was last set', 'count', '{count}', 'NUM', 'Count', 0, 0, 4, 'state', 'raw', 'The node about itself.', '', '', '', '', '3300/0/5700', ''),
     (112, 'clock_drift', 'Clock error found at the last setting', 's', 's', 'SEC', 'Time', 0, -1000000000, 1000000000, 'last', 'raw', 'The node about itself.', '', '', '', '', '3300/0/5700', ''),
     (113, 'link_failures', 'Failed connections since boot', 'count', '{count}', 'NUM', 'Count', 0, 0, 100000000, 'last', 'raw', 'The node about itself.', '', '', '', '', '3300/0/5700', ''),
