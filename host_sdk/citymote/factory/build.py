@@ -68,11 +68,15 @@ def build(arch: str, output: Path | None = None, *, plain: bool = False) -> Path
     if arch not in ARCHITECTURES:
         raise BuildError(f"unknown architecture {arch!r}; known: {', '.join(ARCHITECTURES)}")
     target = output or default_output() / (f"plain-{arch}" if plain else arch)
-    sources = dict(application_sources())
-    if not plain:
-        sources = _linked(sources, target.with_name(f".{target.name}-src"))
+    sources = dict(application_sources()) if plain else linked_sources(target.parent)
     compile_tree(sources, target, arch=arch, level=APPLICATION_LEVEL if plain else LINKED_LEVEL)
     return target
+
+
+def linked_sources(output: Path | None = None) -> dict[str, Path]:
+    """The linked application's sources by their name in the tree, made if need be: what `build` compiles for each
+    architecture whose tree lies in the folder `output`."""
+    return _linked(dict(application_sources()), (output or default_output()) / ".linked")
 
 
 def linked(texts: Mapping[str, bytes]) -> link.Linked:

@@ -61,6 +61,8 @@ class Runtime:
     program: Program
     version: str
     """As the program's own description says it, such as "v1.26.0"; empty where it says nothing."""
+    idf: str = ""
+    """The ESP-IDF that it was built with, from the same place."""
 
     @property
     def fingerprint(self) -> bytes:
@@ -102,11 +104,11 @@ def read(path: Path, chip: boards.Chip) -> Runtime:
     main = _program(data, program, f"{path}: its program", then)
     if main.chip != chip.image_id:
         raise ImageError(f"{path} is damaged", "bootloader and program are for different chips", then)
-    version = _version(main.data)
+    version = _described(main.data, 48)
     match = _VERSION.match(version)
     if match and (int(match[1]), int(match[2])) < OLDEST:
         raise ImageError(f"{path} is MicroPython {version}", f"{OLDEST[0]}.{OLDEST[1]} or later is needed", then)
-    return Runtime(path, bootloader, main, version)
+    return Runtime(path, bootloader, main, version, _described(main.data, 144))
 
 
 def _program(data: bytes, at: int, what: str, then: str) -> Program:
@@ -133,11 +135,11 @@ def _program(data: bytes, at: int, what: str, then: str) -> Program:
     return Program(data[at:end], chip, bool(hashed))
 
 
-def _version(program: bytes) -> str:
-    """From the description that ESP-IDF puts at the beginning of the first segment."""
-    if len(program) < 80 or struct.unpack_from("<I", program, 32)[0] != _DESCRIPTION:
+def _described(program: bytes, at: int) -> str:
+    """A text of the description that ESP-IDF puts at the beginning of the first segment (esp_app_desc_t)."""
+    if len(program) < at + 32 or struct.unpack_from("<I", program, 32)[0] != _DESCRIPTION:
         return ""
-    return program[48:80].split(b"\0")[0].decode(errors="replace")
+    return program[at : at + 32].split(b"\0")[0].decode(errors="replace")
 
 
 def pieces(runtime: Runtime, chip: boards.Chip, flash_size: int, parts: tuple[Partition, ...]) -> list[Piece]:

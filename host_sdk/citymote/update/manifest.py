@@ -49,6 +49,16 @@ def manifest(index: bytes, sequence: int, class_: bytes, vendor_id: bytes = VEND
     return bytes(dumps(pairs([(1, 1), (2, sequence), (3, common), (7, dumps([3, 15])), (20, install)])))
 
 
+def sequence_of(made: bytes) -> int:
+    """The sequence number in a manifest's bytes, which nobody need have signed; FrameError where it has none."""
+    reader = cbor.Reader(made)
+    reader.map(8)
+    for key in (1, 2):
+        reader.integer(key, key)
+        found = reader.uint()
+    return int(found)
+
+
 def _block(signer: Signer, digest: bytes) -> bytes:
     protected = cbor.dumps(cbor.Pairs([(1, signer.algorithm)]))
     signed = bytes(suit.to_be_signed(digest, protected))
