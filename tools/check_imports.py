@@ -56,7 +56,7 @@ TABLE = (
         ("firmware/*.py", "firmware/node/*.py", "firmware/node/sound/**/*.py"),
         may=("citymote_protocol", *SMALL_STDLIB, *NODE, "slots"),
         never=HARDWARE,
-        except_files=("firmware/main.py",),  # the boot is before the HAL, which lies in a slot
+        except_files=("firmware/main.py",),
     ),
     # The composition root alone puts hardware, links and drivers together; the others get them handed over.
     Row(
@@ -65,6 +65,12 @@ TABLE = (
         never=("node.hal", "node.links", "node.drivers", "node.app"),
         but=("node.drivers.fault",),
         except_files=("firmware/node/app.py",),
+    ),
+    # What runs before the HAL, which lies in a slot: a chip's own modules, the boot, and then the application.
+    Row(
+        "what starts the node",
+        ("firmware/main.py",),
+        may=("slots", "vfs", "machine", "esp32", "sys", "time", "node.hal", "node.app"),
     ),
     Row("node/hal", ("firmware/node/hal/**/*.py",), never=("node.drivers", "node.store")),
     Row("node/links", ("firmware/node/links/**/*.py",), never=("node.drivers", "node.store")),

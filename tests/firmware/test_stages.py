@@ -19,7 +19,7 @@ BASE = ("node.hal", "node.files", "node.journal", "node.settings", "node.app", "
 
 @pytest.fixture(scope="module")
 def modules() -> dict[str, ast.Module]:
-    sources = {name: path.read_bytes() for name, path in building._sources()}  # pyright: ignore[reportPrivateUsage]
+    sources = {name: path.read_bytes() for name, path in building.application_sources()}
     shrunk = shrink(sources, keep=layout.APPLICATION.public)
     return {
         name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): ast.parse(t) for name, t in shrunk.items()

@@ -46,11 +46,20 @@ class Live(resource.ObservableResource):
         return Message(code=CHANGED)
 
 
+def free_port():
+    """One that is free for UDP and for TCP: aiocoap serves both."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            udp.bind(("127.0.0.1", 0))
+            try:
+                tcp.bind(udp.getsockname())
+            except OSError:
+                continue
+            return udp.getsockname()[1]
+
+
 async def run(given):
-    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
-    probe.close()
+    port = free_port()
     site = resource.Site()
     site.add_resource(["hello"], Hello())
     site.add_resource(["store"], Store())

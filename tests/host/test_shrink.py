@@ -129,7 +129,7 @@ def test_private_names_of_a_class_and_its_base_never_meet() -> None:
 
 @pytest.fixture(scope="module")
 def application() -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in building._sources()}  # pyright: ignore[reportPrivateUsage]
+    return {name: path.read_bytes() for name, path in building.application_sources()}
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from typing import cast
 
 from citymote_protocol.coap_udp import Udp
 
@@ -56,17 +57,18 @@ class UdpTransport(Transport):
         """Give the socket back."""
         protocol, self._protocol = self._protocol, None
         if protocol is not None:
-            protocol.close()
+            await protocol.close()
 
 
 class _Protocol(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.heard: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._transport: asyncio.DatagramTransport | None = None
+        self._closed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)  # noqa: S101 - what asyncio promises
-        self._transport = transport
+        # not asserted: Python 3.11's own datagram transport is no DatagramTransport by its classes
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         if len(data) <= _LONGEST and self.heard.qsize() < _WAITING:
@@ -79,7 +81,11 @@ class _Protocol(asyncio.DatagramProtocol):
         if self._transport is not None:
             self._transport.sendto(data)
 
-    def close(self) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed.set()
+
+    async def close(self) -> None:
+        self.heard.put_nowait(None)
         if self._transport is not None:
             self._transport.close()
-        self.heard.put_nowait(None)
+            await self._closed.wait()  # the socket is given back one turn of the loop later
