@@ -1,5 +1,6 @@
 """`citymote conformance`: hold frames, a decoder or a node, ours or anyone's, to the specification."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,23 +67,62 @@ def decoder(
 
 
 def node(
-    broker: Annotated[str, typer.Argument(help="Where it publishes: mqtt[s]://[user@]host[:port]", show_default=False)],
-    name: Annotated[str, typer.Argument(help="The node's id, 12 hexadecimal digits.", show_default=False)],
-    frames: Annotated[int, typer.Option("--frames", min=1, help="Judge so many messages.")] = 10,
-    seconds: Annotated[float, typer.Option("--seconds", min=1.0, help="Wait so long for them.")] = 3600.0,
+    target: Annotated[
+        str, typer.Argument(help="udp:HOST[:PORT], serial:PORT, ble:ID, or its broker's URL.", show_default=False)
+    ],
+    name: Annotated[
+        str | None, typer.Argument(help="At a broker: the node's id, 12 hexadecimal digits.", show_default=False)
+    ] = None,
+    label: Annotated[
+        Path | None,
+        typer.Option("--label", help="Its label: a picture, or text in a file ('-': stdin).", show_default=False),
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", min=1, help="At a broker: judge so many messages.")] = 10,
+    seconds: Annotated[float, typer.Option("--seconds", min=1.0, help="At a broker: wait so long for them.")] = 3600.0,
     keys: KeysOption = None,
     allow_unsealed: Annotated[bool, typer.Option("--allow-unsealed", help="Bare frames are in order here.")] = False,
     junit: JunitOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Listen to a live node and hold what it says to the specification. It takes nothing from the collector.
+    """Talk to a live node, or listen to it, and hold what it says to the specification.
+
+    Asked directly, it is sent wrong messages and wrong handshakes of every kind; with its label also what only a
+    session can say: altered, repeated and made-up requests, and claims that it has to refuse. Nothing of it changes
+    the node. At a broker its frames are judged, and taken from nobody.
+
+    Example: citymote conformance node ble:0102030405aa --label label.png
 
     Example: citymote conformance node mqtt://localhost 0102030405aa --frames 20 --keys city.keys
     """
-    from citymote.conformance.live import check_node
+    from citymote.errors import UsageError
 
-    report = check_node(broker, name, frames, seconds, keys, allow_unsealed, lambda text: say(f"citymote: {text}"))
-    return _tell(report, junit, as_json)
+    if target.startswith(("mqtt:", "mqtts:")):
+        from citymote.conformance.live import check_node
+
+        if name is None:
+            raise UsageError("which node is meant", "", "Give its id behind the broker.")
+        report = check_node(target, name, frames, seconds, keys, allow_unsealed, lambda text: say(f"citymote: {text}"))
+        return _tell(report, junit, as_json)
+    import asyncio
+
+    from citymote.conformance.node import check_target
+
+    if name is not None:
+        raise UsageError("a node that is asked directly needs no id", "", "Leave it out, or name its broker.")
+    return _tell(asyncio.run(check_target(target, _public(label))), junit, as_json)
+
+
+def _public(label: Path | None) -> bytes | None:
+    """The public key on a label."""
+    from citymote.errors import UsageError
+    from citymote.label import Label, load
+
+    if label is None:
+        return None
+    labels = [Label.parse(sys.stdin.read().strip())] if str(label) == "-" else load(label)
+    if len(labels) != 1:
+        raise UsageError(f"{label} has {len(labels)} labels", "", "Give the one of this node.")
+    return labels[0].public
 
 
 def _tell(report: "Report", junit: Path | None, as_json: bool) -> int:

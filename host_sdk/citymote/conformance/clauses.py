@@ -1,6 +1,6 @@
 """Which clause of the specification a failure breaks: by error code, by member of the plain form, by item of a frame.
 
-Codes and their clauses are data (errors.json and sealed-errors.json in protocol/vectors); what is here is the way back
+Codes and their clauses are data (the files `*errors.json` in protocol/vectors); what is here is the way back
 from a wrong answer.
 """
 
@@ -49,13 +49,16 @@ def vectors(name: str) -> list[dict[str, Any]]:
 
 
 @cache
-def _by_code() -> dict[str, str]:
-    return {case["code"]: case["clause"] for name in ("errors", "sealed-errors") for case in vectors(name)}
+def _by_code(asked: bool) -> dict[str, str]:
+    of_frames, of_requests = ("sealed-errors", "errors"), ("resource-errors", "session-errors")
+    # Some codes are both's: who is asked comes last, and stays.
+    names = (*of_frames, *of_requests) if asked else (*of_requests, *of_frames)
+    return {case["code"]: case["clause"] for name in names for case in vectors(name)}
 
 
-def of_code(code: str) -> str:
-    """The clause behind an error code of frames or envelopes."""
-    return _by_code().get(code, "5")
+def of_code(code: str, asked: bool = False) -> str:
+    """The clause behind an error code of frames or envelopes, or (`asked`) of requests and sessions."""
+    return _by_code(asked).get(code, "5")
 
 
 def of_member(kind: str, member: str) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from citymote.errors import need
@@ -46,6 +47,18 @@ def _arguments(radio: Radio | None, what: str) -> dict[str, Any]:
     return {} if radio is None else {"backend": getattr(radio, what), **radio.options}
 
 
+@dataclass(frozen=True)
+class Packet:
+    """All that one advertiser says without a connection, scan response included."""
+
+    address: str
+    services: tuple[str, ...]
+    service_data: Mapping[str, bytes]
+    name: str | None
+    makers: tuple[int, ...]
+    """Companies whose own data is in it."""
+
+
 def read_advertisement(device: BLEDevice, data: AdvertisementData, heard: float) -> Sighting | None:
     """The node behind an advertisement (SPEC 15.4), or None where it is none of ours or of another version."""
     told = data.service_data.get(SERVICE, b"")
@@ -61,15 +74,35 @@ def read_advertisement(device: BLEDevice, data: AdvertisementData, heard: float)
 
 async def scan(radio: Radio | None = None, seconds: float | None = None) -> AsyncGenerator[Sighting, None]:
     """Every advertisement of a node as it comes, until `seconds` are over."""
+    async for device, data, heard in _listen(radio, seconds):
+        sighting = read_advertisement(device, data, heard)
+        if sighting is not None:
+            yield sighting
+
+
+async def packets(radio: Radio | None = None, seconds: float | None = None) -> AsyncGenerator[Packet, None]:
+    """What is in the air, whoever says it, for those who judge how it is said."""
+    async for device, data, _ in _listen(radio, seconds):
+        yield Packet(
+            device.address,
+            tuple(data.service_uuids),
+            data.service_data,
+            data.local_name,
+            tuple(data.manufacturer_data),
+        )
+
+
+async def _listen(
+    radio: Radio | None, seconds: float | None
+) -> AsyncGenerator[tuple[BLEDevice, AdvertisementData, float], None]:
     loop = asyncio.get_running_loop()
-    heard: asyncio.Queue[Sighting] = asyncio.Queue(1024)
+    queue: asyncio.Queue[tuple[BLEDevice, AdvertisementData, float]] = asyncio.Queue(1024)
 
     def hear(device: BLEDevice, data: AdvertisementData) -> None:
-        sighting = read_advertisement(device, data, time.monotonic())
-        if sighting is not None:
+        if SERVICE in data.service_data or SERVICE in data.service_uuids:
             # whoever is too slow for that many hears of each of them again
             with contextlib.suppress(asyncio.QueueFull):
-                heard.put_nowait(sighting)
+                queue.put_nowait((device, data, time.monotonic()))
 
     end = None if seconds is None else loop.time() + seconds
     try:
@@ -78,10 +111,10 @@ async def scan(radio: Radio | None = None, seconds: float | None = None) -> Asyn
             while True:
                 try:
                     async with asyncio.timeout_at(end):
-                        sighting = await heard.get()
+                        heard = await queue.get()
                 except TimeoutError:
                     return
-                yield sighting
+                yield heard
     except BleakBluetoothNotAvailableError as missing:
         raise NoRadio("there is no Bluetooth to scan with", str(missing.args[0]), "Is it there and on?") from missing
     except BleakError as error:
