@@ -9,11 +9,8 @@ HKDF each and crowd nothing out. Replay is the store's matter. Secrets are in no
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
-import stat
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from citymote import private_files
 from citymote.crypto import HostCrypto
 from citymote.errors import KeyFileError
 from citymote_protocol import p256 as _p256
@@ -102,15 +100,12 @@ class KeyFile:
         """Read and check a key file. Refused when others can read it: then the keys are no secret any more."""
         where = Path(path)
         try:
-            with where.open("rb") as file:
-                status = os.fstat(file.fileno())
-                data = file.read(MAX_FILE + 1)
+            data = private_files.read(where, MAX_FILE)
+        except private_files.NotPrivate as error:
+            raise KeyFileError(f"{where}: not loaded", str(error), f"If nobody has: chmod 600 {where}") from None
         except OSError as error:
             reason = error.strerror or "it cannot be read"
             raise KeyFileError(f"{where}: not loaded", reason, "Create one with `KeyFile.create`.") from None
-        if os.name == "posix" and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            why = f"its mode is {stat.S_IMODE(status.st_mode):03o}, so others on this machine may read it"
-            raise KeyFileError(f"{where}: not loaded", why, f"If nobody has: chmod 600 {where}")
         # Errors below are not chained: what a JSON parser quotes may be the secret itself.
         try:
             keys = cls._from_json(json.loads(data) if len(data) <= MAX_FILE else None)
@@ -183,22 +178,8 @@ class KeyFile:
             "collectors": [{"public": c.public.hex(), "private": c.private_key().hex()} for c in self.collectors],
             "nodes": {name.hex(): {"public": public.hex()} for name, public in sorted(self.nodes.items())},
         }
-        # A random name and O_EXCL: nobody can have put a file or a link there to catch the secret.
-        fresh = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    json.dump(tree, file, indent=1)
-                    file.write("\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                fresh.replace(target)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    fresh.unlink()
-                raise
-            _sync_folder(target.parent)
+            private_files.write(target, json.dumps(tree, indent=1).encode() + b"\n")
         except OSError as error:
             why = error.strerror or "it cannot be written"
             raise KeyFileError(f"{target}: not saved", why, "The old file, if any, is as it was.") from None
@@ -219,17 +200,6 @@ def _hex(entry: object, name: str, size: int) -> bytes | None:
         return bytes.fromhex(text)
     except ValueError:
         return None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system lets a folder be opened."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Opened(NamedTuple):
