@@ -20,7 +20,6 @@ from citymote.owner import OwnerStore
 from citymote.vault import LockedError
 from citymote_protocol import p256
 
-
 LABEL = "CM1:0DNHFMFJW4P44HZRQKKEARX483S7E0VXG4PYPCX0YJGKJHERK319C001081G81860W40J2GB1G6GW3SG3XW0"
 
 
