@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from citymote.decode import Decoder, Frame, Keys, OnError
     from citymote.descriptor import Descriptor
     from citymote.errors import BrokerError, CitymoteError, FrameProblem
+    from citymote.fleet import Fleet, open_fleet
     from citymote.nearby import Sighting, scan
+    from citymote.node import Info, Node, claim_with
+    from citymote.owner import OwnerStore
+    from citymote.reach import way_to
     from citymote.reading import Reading
     from citymote.registry import Quantity, quantity
     from citymote.storage.base import Store, open_store
@@ -35,19 +39,26 @@ __all__ = [
     "Collector",
     "Decoder",
     "Descriptor",
+    "Fleet",
     "Frame",
     "FrameProblem",
+    "Info",
+    "Node",
+    "OwnerStore",
     "Quantity",
     "Reading",
     "Sighting",
     "Store",
     "__version__",
+    "claim_with",
     "descriptors",
+    "open_fleet",
     "open_store",
     "quantity",
     "readings",
     "scan",
     "to_arrow",
+    "way_to",
 ]
 
 _HOMES = {
@@ -57,15 +68,22 @@ _HOMES = {
     "Collector": "collect",
     "Decoder": "decode",
     "Descriptor": "descriptor",
+    "Fleet": "fleet",
     "Frame": "decode",
     "FrameProblem": "errors",
+    "Info": "node",
+    "Node": "node",
+    "OwnerStore": "owner",
     "Quantity": "registry",
     "Reading": "reading",
     "Sighting": "nearby",
     "Store": "storage.base",
+    "claim_with": "node",
+    "open_fleet": "fleet",
     "open_store": "storage.base",
     "quantity": "registry",
     "scan": "nearby",
+    "way_to": "reach",
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import hmac
 import os
 import secrets
 import sys
@@ -86,6 +87,11 @@ class Vault:
         except (TagError, ValueError):
             why = "it was sealed by another vault, or it is damaged"
             raise LockedError(f"{name}: does not open", why, "Use the owner store that belongs to it.") from None
+
+    def fingerprint(self, data: bytes) -> str:
+        """A name for data with secrets in it that tells nothing about them to who has not this vault."""
+        key = hashlib.sha256(b"fingerprint" + self._key).digest()
+        return hmac.digest(key, data, "sha256").hex()[:32]
 
     @classmethod
     def create(cls, ask: Ask = ask_passphrase, *, cost: int = COST) -> tuple[Vault, dict[str, Any]]:

@@ -12,8 +12,8 @@ and takes either. GATT may lose a value between stack and application, so what i
 What is done with a value (the first line that fits decides):
 
     1  no bytes, or R is set                 nothing
-    2  the same as the one before, but for A acknowledge it again if C is set: the acknowledgement was lost
-    3  A is the M that waits                 that message has arrived, the next one may go
+    2  A is the M that waits                 that message has arrived, the next one may go; go on
+    3  the same as the one before, but for A acknowledge it again if C is set: the acknowledgement was lost
     4  C is set                              it will be acknowledged: at once, a request within 100 ms by its answer
     5  only one byte, or code 0.00 behind it nothing more: an acknowledgement
     6  not a message (any code of `coap`)    nothing more
@@ -104,14 +104,16 @@ class Gatt:
             return None
         p = self._peer(peer)
         head = data[0]
+        # First of all: two acknowledgements in a row, of two notifications, differ in A alone.
+        if p.waiting is not None and bool(head & A) == bool(p.mine):
+            p.waiting = None
         last = p.last
         if last and head & ~A == last[0] & ~A and data[1:] == last[1:]:
             if head & C:
                 p.owed = now
+            self._next(peer, p, now)
             return None
         p.last = bytes(data)
-        if p.waiting is not None and bool(head & A) == bool(p.mine):
-            p.waiting = None
         if head & C:
             p.theirs = A if head & M else 0
             p.owed = now

@@ -71,7 +71,7 @@ MAX_WAITING = 2  # requests behind the one that is worked on
 
 # What an OSCORE answer adds to the plain one: option, marker, inner code, tag, and a Partial IV in notifications
 _PROTECTION = 18
-_METHODS = ("get", "post", "put", "delete", "fetch")
+_METHODS = ("get", "post", "put", "delete", "fetch", "patch", "ipatch")
 # Critical options that a server knows; those that may not be repeated (section 5.4.5) are below 256
 _KNOWN = (3, 7, 9, 11, 15, 17, 23, 27)
 _ONCE = (3, 7, 9, 17, 23, 27)
@@ -112,8 +112,8 @@ class Request:
 
 class Server:
     """`sessions` (`sessions.Sessions`) has the OSCORE contexts; None: a server without protection. `permit(request)`
-    may be set to a function that says whether this session may do this (not asked about resources that are OPEN),
-    `report(error)` to one that hears of faults in resources (answered 5.00)."""
+    may be set to a function that says whether this session may do this (not asked about resources that are OPEN); bytes
+    instead of True are why not. `report(error)` to one that hears of faults in resources (answered 5.00)."""
 
     def __init__(self, crypto, sessions=None, most=MAX_BODY):
         self._crypto = crypto
@@ -122,6 +122,7 @@ class Server:
         self.resources = {}  # path -> (flags, functions by method)
         self._queue = []
         self._job = None
+        self.paused = False  # the job waits for something that no step brings nearer
         self._now = 0
         self._blocks = None
         self._echo = None
@@ -130,7 +131,7 @@ class Server:
         self.report = None
 
     def add(self, path, flags=0, **methods):
-        """Add a resource; `get=`, `post=`, `put=`, `delete=`, `fetch=` are its functions."""
+        """Add a resource; `get=`, `post=`, `put=`, `delete=`, `fetch=`, `patch=`, `ipatch=` are its functions."""
         self.resources[path] = (flags, [methods.pop(name, None) for name in _METHODS])
         if methods:
             raise ValueError("no such method")
@@ -162,6 +163,8 @@ class Server:
     def step(self, now):
         """Work for at most some 20 ms; True while there is more to do."""
         self._now = now
+        if self.paused:
+            return False
         if self._job is None:
             if not self._queue:
                 return False
@@ -240,8 +243,10 @@ class Server:
         if function is None:
             return Message(METHOD_NOT_ALLOWED)
         request.path = path
-        if self.permit is not None and not flags & OPEN and not self.permit(request):
-            return Message(FORBIDDEN)
+        if self.permit is not None and not flags & OPEN:
+            may = self.permit(request)
+            if may is not True:
+                return Message(FORBIDDEN, b"", [], may or b"")
         if flags & FRESH and code != GET and code != FETCH:
             who = who_of(request)
             if not self.echo().fresh(message.option(ECHO), who, self._now):

@@ -68,6 +68,18 @@ def test_message_ids_alternate():
     assert seen == [M, 0, M, 0]
 
 
+def test_notifications_one_after_the_other_need_no_request_between_them():
+    # Their acknowledgements are empty messages that differ in nothing but A.
+    client, node = Gatt(), Gatt()
+    client.send(0, GET, 0)
+    node.receive(0, one(client), 0)
+    for i in range(6):
+        node.send(0, Message(coap.CONTENT, b"\x01", [], bytes((i,))), i)
+        assert client.receive(0, one(node), i).payload == bytes((i,))
+        node.receive(0, one(client), i)
+        assert node.wait(i) is None, "it has arrived"
+
+
 def test_both_readings_of_the_first_message_id_are_taken():
     for first in (0, M):
         node = Gatt()

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from types import TracebackType
@@ -106,6 +105,12 @@ class Channel:
         self._sending = asyncio.Lock()
         self._due = asyncio.Event()
         self._error: TransportError | None = None
+        self._ended = asyncio.Event()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._error is not None
 
     @property
     def peer(self) -> str:
@@ -143,9 +148,9 @@ class Channel:
         self._layer.send(0, message, self._now(), confirmable)
         await self._flush()
 
-    async def request(self, message: Message, *, timeout: float | None = None) -> Message:
-        """Send one request and wait for its one answer; it gets a token of its own."""
-        message.token = self._token()
+    async def request(self, message: Message, *, timeout: float | None = None, token: bytes | None = None) -> Message:
+        """Send one request and wait for its one answer; it gets a token of its own, unless one is given."""
+        message.token = self.token() if token is None else token
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._answers[message.token] = future
         try:
@@ -158,12 +163,16 @@ class Channel:
             self._answers.pop(message.token, None)
             self._layer.forget(0, message.token, self._now())
 
-    async def run(self, steps: Generator[Message, Message, T], *, timeout: float | None = None) -> T:
-        """Drive one of `coap_client`'s generators to its value; `timeout` is for each of its requests."""
+    async def run(
+        self, steps: Generator[Message, Message, T], *, timeout: float | None = None, token: bytes | None = None
+    ) -> T:
+        """Drive one of `coap_client`'s generators to its value; `timeout` is for each of its requests, `token` for the
+        first, which begins or ends an observation."""
         try:
             message = next(steps)
             while True:
-                message = steps.send(await self.request(message, timeout=timeout))
+                message = steps.send(await self.request(message, timeout=timeout, token=token))
+                token = None
         except StopIteration as done:
             return done.value
         finally:
@@ -173,6 +182,20 @@ class Channel:
         """From now on every message with this token goes into a queue: an observation's notifications."""
         return self._watched.setdefault(token, asyncio.Queue(_WAITING))
 
+    async def next_of(self, queue: asyncio.Queue[Message]) -> Message:
+        """The next message of a queue that `watch` gave, or what has ended the connection."""
+        getter = asyncio.create_task(queue.get())
+        ended = asyncio.create_task(self._ended.wait())
+        try:
+            await asyncio.wait((getter, ended), return_when=asyncio.FIRST_COMPLETED)
+            if getter.done():
+                return getter.result()
+            self._check()
+            raise Disconnected(f"the connection to {self.peer} has ended")
+        finally:
+            getter.cancel()
+            ended.cancel()
+
     def unwatch(self, token: bytes) -> None:
         """No longer."""
         self._watched.pop(token, None)
@@ -181,9 +204,10 @@ class Channel:
 
     @staticmethod
     def _now() -> int:
-        return time.monotonic_ns() // 1_000_000
+        return int(asyncio.get_running_loop().time() * 1000)
 
-    def _token(self) -> bytes:
+    def token(self) -> bytes:
+        """A token that nobody uses on this connection."""
         while True:
             token = secrets.token_bytes(self.transport.token_size)
             if token not in self._answers and token not in self._watched:
@@ -243,6 +267,7 @@ class Channel:
     def _fail(self, error: TransportError) -> None:
         if self._error is None:
             self._error = error
+        self._ended.set()
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(error)

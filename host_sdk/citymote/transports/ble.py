@@ -128,7 +128,14 @@ class BleTransport(Transport):
 
     token_size = 1
 
-    def __init__(self, node: Sighting | str, *, radio: Radio | None = None, timeout: float = CONNECT) -> None:
+    def __init__(
+        self,
+        node: Sighting | str,
+        *,
+        radio: Radio | None = None,
+        timeout: float = CONNECT,
+        turn: asyncio.Lock | None = None,
+    ) -> None:
         address = node if isinstance(node, str) else node.address
         self._name = address if isinstance(node, str) else f"node {node.node} ({address})"
         self.peer = f"ble:{address}"
@@ -138,13 +145,19 @@ class BleTransport(Transport):
         self._target: Any = address if isinstance(node, str) or node.device is None else node.device
         self._radio = radio
         self._timeout = timeout
+        self._turn = turn if turn is not None else asyncio.Lock()
         self._client: BleakClient | None = None
         self._up: BleakGATTCharacteristic | None = None
         self._down: BleakGATTCharacteristic | None = None
         self._heard: asyncio.Queue[bytes | None] = asyncio.Queue(_VALUES)
 
     async def connect(self) -> None:
-        """Connect, find the service, and ask for indications."""
+        """Connect, find the service, and ask for indications. Adapters connect to one node at a time: those of one
+        adapter share their `turn`."""
+        async with self._turn:
+            await self._connect()
+
+    async def _connect(self) -> None:
         client = self._client = BleakClient(
             self._target,
             disconnected_callback=self._gone,

@@ -84,6 +84,83 @@ def _silent(_: str) -> None:
     """What happens to news nobody asked for."""
 
 
+def _client(
+    address: Address, name: str, password: str | None, ca_file: str | None, *, clean: bool, manual_ack: bool = False
+) -> Client:
+    need("paho.mqtt.client", "mqtt", "talking to a broker")
+    from paho.mqtt.client import Client, MQTTv311
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    client = Client(
+        CallbackAPIVersion.VERSION2, name, clean_session=clean, protocol=MQTTv311, reconnect_on_failure=not clean,
+        manual_ack=manual_ack,
+    )  # fmt: skip
+    if address.user is not None:
+        client.username_pw_set(address.user, password if password is not None else os.environ.get(VARIABLE))
+    if address.tls:
+        try:
+            context = ssl.create_default_context(cafile=ca_file)
+        except OSError as error:
+            raise UsageError(f"cannot use the CA file {ca_file}", str(error)) from error
+        cast("Any", client).tls_set_context(context)
+    elif ca_file is not None:
+        raise UsageError("a CA file makes sense with mqtts:// only", "", "Change the URL to mqtts://.")
+    return client
+
+
+class Broker:
+    """One connection to a broker that asks and hears at once, and ends when it is lost: what requests travel over.
+
+    `hear(payload)` and `settle(error or None)` are called from the client's own thread: None once answers can come.
+    """
+
+    def __init__(self, url: str, name: str, password: str | None = None, ca_file: str | None = None) -> None:
+        self.address = parse_url(url)
+        self._client = _client(self.address, name, password, ca_file, clean=True)
+
+    def start(self, topic: str, hear: Callable[[bytes], None], settle: Callable[[BrokerError | None], None]) -> None:
+        """Connect in the background and subscribe to a topic."""
+
+        def on_connect(client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+            if reason.is_failure:
+                why = f"Check the user in the URL, the password in {VARIABLE}, and the broker's access list."
+                settle(BrokerError(f"{self.address} refuses the connection", str(reason), why))
+            else:
+                client.subscribe(topic, qos=1)
+
+        def on_subscribe(_client: Client, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
+            if any(reason.is_failure for reason in reasons):
+                why = f"the broker does not allow reading {topic}"
+                settle(BrokerError(f"{self.address} refuses the subscription", why, "Check its access list."))
+            else:
+                settle(None)
+
+        def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
+            if not message.retain:
+                hear(bytes(message.payload))
+
+        def on_disconnect(_client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+            settle(BrokerError(f"the connection to {self.address} has ended", str(reason)))
+
+        def on_connect_fail(_client: Client, _data: Any) -> None:
+            settle(BrokerError(f"{self.address} cannot be reached", "", "Is the broker up, and the URL right?"))
+
+        client = self._client
+        client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
+        client.on_disconnect, client.on_connect_fail = on_disconnect, on_connect_fail
+        client.connect_async(self.address.host, self.address.port, KEEPALIVE)
+        client.loop_start()
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Hand one message over; False where there is no connection."""
+        return self._client.is_connected() and self._client.publish(topic, payload, qos=1).rc == 0
+
+    def stop(self) -> None:
+        """Disconnect."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
 class Subscriber:
     """A durable subscription: `take` gives what has come, `ack` lets the broker forget it."""
 
@@ -96,10 +173,6 @@ class Subscriber:
         ca_file: str | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
-        need("paho.mqtt.client", "mqtt", "receiving from a broker")
-        from paho.mqtt.client import Client, MQTTv311
-        from paho.mqtt.enums import CallbackAPIVersion
-
         self.address = parse_url(url)
         self.topic = topic
         self.client_id = client_id
@@ -113,24 +186,7 @@ class Subscriber:
         self._since = 0.0
         self._short = 0
         self._down_since: float | None = None
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id,
-            clean_session=False,
-            protocol=MQTTv311,
-            reconnect_on_failure=True,
-            manual_ack=True,
-        )
-        if self.address.user is not None:
-            client.username_pw_set(self.address.user, password if password is not None else os.environ.get(VARIABLE))
-        if self.address.tls:
-            try:
-                context = ssl.create_default_context(cafile=ca_file)
-            except OSError as error:
-                raise UsageError(f"cannot use the CA file {ca_file}", str(error)) from error
-            cast("Any", client).tls_set_context(context)
-        elif ca_file is not None:
-            raise UsageError("a CA file makes sense with mqtts:// only", "", "Change the URL to mqtts://.")
+        client = _client(self.address, client_id, password, ca_file, clean=False, manual_ack=True)
         client.reconnect_delay_set(1, 30)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
