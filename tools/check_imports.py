@@ -45,11 +45,15 @@ TABLE = (
         ("protocol/citymote_protocol/**/*.py",),
         may=("array", "struct", "binascii", "citymote_protocol"),
     ),
-    # `micropython.const` costs nothing and names a chip's registers; faults carry the quality codes.
+    # `micropython.const` costs nothing and names a chip's registers; faults carry the quality codes; what a gas cell's
+    # signal means is computed on the host as well.
     Row(
         "node/drivers",
         ("firmware/node/drivers/**/*.py",),
-        may=("struct", "micropython", "citymote_protocol.quantities", "citymote_protocol.quality", "node.drivers"),
+        may=(
+            "struct", "micropython", "citymote_protocol.quantities", "citymote_protocol.quality",
+            "citymote_protocol.cells", "node.drivers",
+        ),
     ),
     Row(
         "the node's core",

@@ -2,7 +2,8 @@
 
 For nodes that send raw readings alone: a humidity correction for particulate matter, say, computed from what a node
 measured at the same instant. Everything is computed in the integers of the wire, so that host and node agree to the
-digit. A reading that a node has already corrected is not corrected again, and raw readings always stay.
+digit. A reading that a node has already corrected is not corrected again, and raw readings always stay. What a gas
+cell's voltages mean at a temperature (`Cell`) is computed from them and the cell's labels, by the node driver's code.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, cast
 from citymote.errors import UsageError
 from citymote.reading import Reading
 from citymote.registry import quantity
+from citymote_protocol import cells as _cells
 from citymote_protocol import corrections as _shared
 from citymote_protocol import quality as _quality
 
@@ -26,6 +28,12 @@ _word: Callable[[int], str] = cast("Any", _quality).name
 
 _UNCHECKED, _REJECTED, _LIKELY_INVALID, _SUSPICIOUS, _ACCEPTED, _NO_ANSWER, _OUT_OF_RANGE = 0, 1, 2, 3, 4, 8, 11
 _GRAVITY = (_ACCEPTED, _UNCHECKED, _SUSPICIOUS, _LIKELY_INVALID, _REJECTED)  # then the reasons
+
+_factors: Callable[[str, int | None], tuple[int, tuple[int, ...]] | None] = cast("Any", _cells).factors
+_plain: Callable[[int, int, int, int], int] = cast("Any", _cells).plain
+_compensated: Callable[..., int | None] = cast("Any", _cells).compensated
+_ppb: Callable[[int, int], int] = cast("Any", _cells).ppb
+_UNIT: int = cast("Any", _cells).UNIT
 
 Site = Mapping[str, float]
 """What a place knows of itself, by quantity name: `{"altitude": 38.0}`, in m."""
@@ -39,6 +47,47 @@ class Correction:
     name: str
     version: str
     inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A four-electrode gas cell with what stands on its labels, for voltages that somebody kept: `cell-temperature/1`.
+
+    `name` is the maker's (NO2-B43F, OX-B431 ...), `algorithm` 1 to 4 one of the two that the application note names for
+    it, None the one that it suggests. `we_electronic`, `ae_electronic` are the board's offsets, `we_zero`, `ae_zero`
+    the cell's own, in mV; `sensitivity` in uV for each ppb. UsageError for a cell or algorithm without factors.
+    """
+
+    name: str
+    sensitivity: int
+    we_electronic: int = 0
+    ae_electronic: int = 0
+    we_zero: int = 0
+    ae_zero: int = 0
+    algorithm: int | None = None
+
+    def __post_init__(self) -> None:
+        found = _factors(self.name, self.algorithm)
+        if found is None:
+            raise UsageError(f"no factors for cell {self.name} and algorithm {self.algorithm or 'of its own'}")
+        if self.sensitivity < 1 or (found[0] == 2 and not self.ae_zero):
+            raise UsageError(f"cell {self.name}", "sensitivity is 1 uV/ppb and more; algorithm 2 needs ae_zero")
+
+    def concentration(self, working: float, auxiliary: float, temperature: float | None) -> tuple[int, int | None]:
+        """(without regard to temperature, corrected) in ppb, from the electrodes' mV and the air's temperature in Cel.
+
+        The second is None without a temperature, or where it lies outside the note's -30 to 50 degrees.
+        """
+        algorithm, table = _factors(self.name, self.algorithm) or (0, ())
+        we = round((working - self.we_electronic) * _UNIT)
+        ae = round((auxiliary - self.ae_electronic) * _UNIT)
+        zeros = self.we_zero * _UNIT, self.ae_zero * _UNIT
+        raw = _ppb(_plain(we, ae, *zeros), self.sensitivity)
+        if temperature is None:
+            return raw, None
+        tenths = quantity("temperature").integer(temperature)
+        signal = _compensated(algorithm, table, we, ae, *zeros, tenths)
+        return raw, None if signal is None else _ppb(signal, self.sensitivity)
 
 
 def known() -> tuple[Correction, ...]:

@@ -2,8 +2,8 @@
 
 A corrected quantity of the registry names its correction and version and the raw quantity that it comes from; the raw
 value is reported beside it. Everything is integers at the registry's resolution, rounded once, halves away from zero,
-so node and host agree to the digit. Temperature compensation of electrochemical cells needs each cell's own
-calibration and lives in its driver.
+so node and host agree to the digit. Temperature compensation of electrochemical cells (`cell-temperature/1`) needs both
+electrodes' voltages and each cell's own labels, not readings alone: it is in `cells`, for both as well.
 
 - `kappa-koehler/1`: water on particles, Crilley et al. (2018), Atmos. Meas. Tech. 11, 709, with kappa 0.4.
 - `epa-barkjohn/2021`: Barkjohn, Gantt and Clements (2021), Atmos. Meas. Tech. 14, 4617, for Plantower's CF = 1 values.

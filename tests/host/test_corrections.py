@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import random
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from citymote import Reading, corrections
-from citymote.corrections import corrected
+from citymote.corrections import Cell, corrected
 from citymote.errors import UsageError
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -108,3 +112,35 @@ def test_other_quantities_are_refused_with_the_names_there_are(name: str) -> Non
     with pytest.raises(UsageError) as refused:
         list(corrected([], [name]))
     assert "pm2_5_epa" in str(refused.value) + str(vars(refused.value))
+
+
+@pytest.mark.parametrize("name", ["NO2-B43F", "OX-B431", "CO-B4", "SO2-B4", "H2S-B4", "NO-B4", "CO-A4", "H2S-A4"])
+def test_the_host_reads_a_gas_cell_as_the_nodes_driver_does(name: str) -> None:
+    """The same voltages through an emulated converter and the driver, and through `Cell`: equal to the ppb."""
+    from tests.emul.conftest import FIRMWARE
+    from tests.emul.wires import World
+
+    from citymote.testing.emul.ads1115 import ADS1115
+
+    assert FIRMWARE in sys.path, "drivers are importable"
+    driver = importlib.import_module("node.drivers.electrochemical").DRIVER
+    label = {"we_electronic": 295, "ae_electronic": 282, "we_zero": -12, "ae_zero": -4, "sensitivity": 308}
+    cell = Cell(name, **label)
+    gas = {"NO2": "no2", "OX": "o3", "CO": "co", "SO2": "so2", "H2S": "h2s", "NO": "no"}[name.partition("-")[0]]
+    plan = random.Random(name)
+    for _ in range(40):
+        # multiples of a sixteenth of a mV, which the converter has exactly
+        working, auxiliary = plan.randrange(4000, 14000) / 16, plan.randrange(3000, 6000) / 16
+        celsius = plan.randrange(-350, 550) / 10
+        chip = ADS1115({0: lambda now, v=working: v, 1: lambda now, v=auxiliary: v})
+        table = World(driver, chip, {"gas": gas, "cell": name, **label})
+        table.driver.know(3, round(celsius * 10))
+        told = tuple(value for _, value, _ in table.reading())
+        assert told == cell.concentration(working, auxiliary, celsius)
+    assert cell.concentration(400.0, 290.0, None)[1] is None
+
+
+@pytest.mark.parametrize("given", [{"name": "NO2-B4"}, {"name": "CO-B4", "algorithm": 3}, {"name": "H2S-A4"}])
+def test_a_cell_without_factors_or_labels_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Cell(sensitivity=300, **given)

@@ -1,6 +1,6 @@
 """Corrections against what their publications say, the same on both interpreters."""
 
-from citymote_protocol import quantities
+from citymote_protocol import cells, quantities
 from citymote_protocol.corrections import CORRECTIONS, correct, needs
 from citymote_protocol.quantities import (
     ALTITUDE,
@@ -120,3 +120,22 @@ def test_the_growth_factor_is_the_one_that_others_fitted():
     for humidity in range(300, 701, 50):
         model = 1000 / (1 + 0.24 / (1000 / humidity - 1))
         assert abs(correct(PM2_5_HUMIDITY, (1000, humidity)) - model) < 5
+
+
+def test_a_published_reading_of_a_carbon_monoxide_cell():
+    # South Coast Science, scs_core, tests/gas/a4_datum_test.py: a CO-A4 at 21.5 degrees with 286.129 and 254.441 mV,
+    # labelled WEe 249, AEe 253, WE0 62, AE0 -1 mV, 0.239 mV/ppb: corrected signal 38.556 mV
+    we, ae = round((286.129 - 249) * cells.UNIT), round((254.441 - 253) * cells.UNIT)
+    algorithm, table = cells.factors("CO-A4")
+    signal = cells.compensated(algorithm, table, we, ae, 62 * cells.UNIT, -1 * cells.UNIT, 215)
+    assert abs(signal - 38.556 * cells.UNIT) < 0.01 * cells.UNIT
+    assert cells.ppb(signal, 239) == 161
+
+
+def test_a_cells_factors_end_where_the_note_ends():
+    algorithm, table = cells.factors("NO2-B43F")
+    for celsius, there in ((-301, False), (-300, True), (500, True), (501, False)):
+        signal = cells.compensated(algorithm, table, 1600000, 160000, 0, 0, celsius)
+        assert (signal is not None) == there
+    assert cells.factors("NO2-B43F", 2) is None
+    assert cells.factors("NO2") is None

@@ -1,11 +1,13 @@
 """Gases by electrochemical cells with an auxiliary electrode (Alphasense A4 and B4, or alike), read by an ADS1115.
 
 The potentiostat board's two voltages go to two inputs of the converter (`ads1115.py`). Concentration by Alphasense's
-application note AAN 803 (cited as AN): what the working electrode says beyond its zeros, less what the auxiliary one
-says beyond its own, over the cell's sensitivity. Two readings stand beside each other: without regard to temperature,
-and with the AN's factors for it. No checksum; a cell that is not there cannot be told from clean air.
+application note AAN 803 (cited as AN; the arithmetic is in `citymote_protocol/cells.py`, which the host has too): what
+the working electrode says beyond its zeros, less what the auxiliary one says beyond its own, over the cell's
+sensitivity. Two readings stand beside each other: without regard to temperature, and with the AN's factors for it. No
+checksum; a cell that is not there cannot be told from clean air.
 """
 
+from citymote_protocol.cells import UNIT, compensated, factors, plain, ppb
 from citymote_protocol.quantities import (
     CO,
     CO_CORRECTED,
@@ -26,15 +28,12 @@ from citymote_protocol.quantities import (
 
 from .ads1115 import ADS1115
 from .fault import NO_ANSWER, OK, OUT_OF_RANGE, SATURATED, WARMING_UP, Fault
-from .fixed import rounded, scaled
-
-_MV = 16000  # a millivolt in the converter's units
 
 _IDLE, _WORKING, _BETWEEN, _AUXILIARY, _READY = range(5)
 
 
 class Electrochemical:
-    """`gas`: no2, o3, co, so2, h2s, nh3 or no. `cell`: the maker's name, as in `alphasense.py` (NO2-B43F, OX-B431
+    """`gas`: no2, o3, co, so2, h2s, nh3 or no. `cell`: the maker's name, as in `cells.py` (NO2-B43F, OX-B431
     ...), for the reading with temperature; `algorithm` 1 to 4 chooses among the AN's, None takes what it suggests.
 
     `working` and `auxiliary` are the converter's inputs, 0 to 3; no auxiliary electrode is None. From the labels of
@@ -83,8 +82,6 @@ class Electrochemical:
         quantities = [(NO2, O3, CO, SO2, H2S, NH3, NO)[at]]
         self._algorithm = None
         if cell is not None:
-            from .alphasense import factors
-
             found = factors(cell, algorithm)
             if found is None:
                 raise ValueError("no factors for cell %s and algorithm %s" % (cell, algorithm))
@@ -103,8 +100,8 @@ class Electrochemical:
         self._converter = ADS1115(bus, address, full_scale, data_rate)
         self._working = working
         self._auxiliary = auxiliary
-        self._offsets = (we_electronic * _MV, ae_electronic * _MV)
-        self._zeros = (we_zero * _MV, ae_zero * _MV)
+        self._offsets = (we_electronic * UNIT, ae_electronic * UNIT)
+        self._zeros = (we_zero * UNIT, ae_zero * UNIT)
         self._sensitivity = sensitivity
         self._cross = no2_sensitivity
         self._temperature = None
@@ -152,12 +149,10 @@ class Electrochemical:
             return [(quantity, None, SATURATED) for quantity in self.QUANTITIES]
         we = self._we - self._offsets[0]
         ae = self._ae - self._offsets[1]
-        zeros = self._zeros[0] - self._zeros[1]
-        # AN, algorithm 3 with the factor 1 that it has at its calibration's temperature
-        plain = self._reading(0, we - zeros - ae)
+        reading = self._reading(0, plain(we, ae, self._zeros[0], self._zeros[1]))
         if self._algorithm is None:
-            return (plain,)
-        return (plain, self._corrected(we, ae, zeros))
+            return (reading,)
+        return (reading, self._corrected(we, ae))
 
     def stop(self):
         """The converter powers down by itself; the cell must stay on its potentiostat for hours to be of use."""
@@ -165,22 +160,15 @@ class Electrochemical:
         self._converter.release()
         return 0
 
-    def _corrected(self, we, ae, zeros):
-        celsius = self._temperature
-        if celsius is None:
+    def _corrected(self, we, ae):
+        if self._temperature is None:
             return (self._corrected_quantity, None, NO_ANSWER)
-        if not -300 <= celsius <= 500:
+        signal = compensated(
+            self._algorithm, self._factors, we, ae, self._zeros[0], self._zeros[1], self._temperature
+        )
+        if signal is None:
             return (self._corrected_quantity, None, OUT_OF_RANGE)
-        at = min((celsius + 300) // 100, 7)
-        part = celsius + 300 - 100 * at
-        factor = self._factors[at] * (100 - part) + self._factors[at + 1] * part  # thousandths; algorithm 4: hundredths
-        if self._algorithm == 4:
-            return self._reading(1, we - self._zeros[0] - factor * (_MV // 100))
-        if self._algorithm == 2:
-            factor = rounded(factor * (self._zeros[0] // _MV), self._zeros[1] // _MV)
-        elif self._algorithm == 3:
-            we -= zeros
-        return self._reading(1, we - scaled(ae, (factor << 14) // 1000, 14))
+        return self._reading(1, signal)
 
     def _reading(self, which, signal):
         """ppb from a signal; an ozone cell's less what nitrogen dioxide gives in it."""
@@ -190,7 +178,7 @@ class Electrochemical:
             if no2 is None:
                 return (quantity, None, NO_ANSWER)
             signal -= no2 * self._cross * 16
-        return (quantity, rounded(signal, self._sensitivity * 16), OK)
+        return (quantity, ppb(signal, self._sensitivity), OK)
 
     def _convert(self, state):
         """The working electrode's conversion, or between the two the auxiliary one's; later, if another cell's runs."""
