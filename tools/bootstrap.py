@@ -48,6 +48,7 @@ BARE_PEERS = (
             "veml7700",
         )
     ),
+    "bme680==2.0.0",
     "sensirion-driver-adapters==2.3.1",
     "sensirion-driver-support-types==1.2.1",
     "sensirion-i2c-driver==1.0.2",
@@ -189,6 +190,7 @@ def install_peers() -> None:
         lambda: run([*pip, "-e", ".[peers]"], "installing peers to compare with"),
         lambda: run([*pip, "--no-deps", *BARE_PEERS], "installing chip makers' drivers"),
         lambda: run([*pip, "--no-deps", *COMPILED_PEERS], "compiling Sensirion's gas index"),
+        lambda: run([VENV / "bin" / "python", TOP / "tools" / "get_qemu.py"], "fetching QEMU for RISC-V"),
     ]
     for name, packages in APART.items():
         (BUILD / "peers").mkdir(parents=True, exist_ok=True)

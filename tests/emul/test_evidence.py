@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import binascii
 import importlib
+import inspect
 import struct
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.emul.cases import CASES
 from tests.emul.wires import World
 
 from citymote.testing.emul import gnss, replay, s8, sds011, sensirion, sps30_uart
@@ -20,7 +22,8 @@ from citymote.testing.emul.adc_supply import Divider
 from citymote.testing.emul.anemometer import Anemometer
 from citymote.testing.emul.base import I2CChip, PulseInput, Source, UARTChip
 from citymote.testing.emul.bh1750 import BH1750
-from citymote.testing.emul.contacts import RainGauge
+from citymote.testing.emul.catalogue import CATALOGUE
+from citymote.testing.emul.contacts import Motion, RainGauge
 from citymote.testing.emul.ina219 import INA219
 from citymote.testing.emul.lis3dh import LIS3DH
 from citymote.testing.emul.ltr390 import LTR390
@@ -431,6 +434,17 @@ def test_the_rain_gauge_as_in_its_data_sheet() -> None:
     assert total == pytest.approx(279, abs=3), "an hour of readings adds up to what fell, in tenths of a millimetre"
 
 
+@pytest.mark.parametrize(("an_hour", "seen"), [(3600, 450), (450, 450), (60, 60)])
+def test_a_detector_is_blind_after_each_event_as_its_manual_says(an_hour: int, seen: int) -> None:
+    """Elegoo, EL-KIT-008 user manual, page 125, example for the HC-SR501 in single trigger mode: high for 5 seconds,
+    then 3 seconds in which nothing is detected. Who passes every second is seen every eighth.
+    """
+    chip = Motion(always(float(an_hour)), dead=8000)
+    table = World(driver("motion"), chip)
+    total = sum(value or 0 for _ in range(30) for _, value, _ in table.reading())
+    assert total == pytest.approx(seen, abs=1), "an hour of readings"
+
+
 # ---------------------------------------------------------------- satellites
 
 
@@ -477,3 +491,56 @@ def test_gnss_without_a_position_still_knows_the_time() -> None:
     table = World(driver("gnss"), gnss.GNSS(always(None), always(None), always(None), start=846_000_000))
     assert table.reading() == [(85, None, 10), (86, None, 10), (87, None, 10)]
     assert table.driver.time is None, "the receiver itself marks it as not valid"
+
+
+# ---------------------------------------------------------------- every emulator
+
+# Which test shows a driver's emulator right by somebody else's figures, bytes or program. Each names its source.
+SHOWN = {
+    "adc_supply": "test_evidence.test_a_battery_through_the_heltec_boards_divider",
+    "anemometer": "test_evidence.test_the_anemometer_as_in_its_data_sheet",
+    "bh1750": "test_evidence.test_bh1750_example_of_the_technical_note",
+    "bme280": "test_evidence_bosch.test_bme280_registers_of_a_real_chip",
+    "bme688": "test_evidence_bosch.test_bme680_figures_of_a_real_chip",
+    "electrochemical": "test_evidence_gases.test_registers_as_the_data_sheet_has_them",
+    "gnss": "test_evidence.test_gnss_sentences_carry_the_checksum_that_everybody_quotes",
+    "ina219": "test_evidence.test_ina219_example_of_the_datasheet",
+    "lis3dh": "test_evidence.test_lis3dh_output_registers",
+    "ltr390": "test_evidence.test_ltr390_sensitivity_of_the_datasheet",
+    "motion": "test_evidence.test_a_detector_is_blind_after_each_event_as_its_manual_says",
+    "pms5003": "test_evidence.test_pms5003_as_captured",
+    "rain_gauge": "test_evidence.test_the_rain_gauge_as_in_its_data_sheet",
+    "replay": "test_evidence.test_replay_checksum_is_the_catalogued_one",
+    "s8": "test_evidence.test_s8_examples_of_the_modbus_description",
+    "scd30": "test_evidence.test_scd30_example_of_the_interface_description",
+    "scd4x": "test_evidence.test_scd4x_examples_of_the_datasheet",
+    "sds011": "test_evidence.test_sds011_as_captured",
+    "sen5x": "test_peers.test_sensirions_driver_reads_the_sen5x",
+    "sen66": "test_peers.test_sensirions_driver_reads_the_sen66",
+    "sensecap_one": "test_evidence_modbus.test_the_emulated_device_sends_published_bytes",
+    "sgp40": "test_gas_index.test_words_of_the_sgp40_data_sheet",
+    "sgp41": "test_gas_index.test_sensirions_driver_reads_the_sgp41",
+    "sht3x": "test_peers.test_adafruits_driver_reads_the_sht3x",
+    "sht4x": "test_evidence.test_sht4x_reads_25_degrees_and_37_percent_from_the_words_that_mean_them",
+    "sps30": "test_evidence.test_sps30_as_captured",
+    "sps30_uart": "test_evidence.test_sps30_uart_as_captured",
+    "veml7700": "test_evidence_veml7700.test_adafruits_driver_reads_the_veml7700",
+    "wind_vane": "test_evidence.test_the_stepped_vane_as_in_its_data_sheet",
+}
+
+
+def test_every_emulator_is_shown_right_by_somebody_elses_figures() -> None:
+    assert set(SHOWN) == set(CATALOGUE)
+    for name, test in SHOWN.items():
+        module, _, function = test.partition(".")
+        tests = importlib.import_module(f"tests.emul.{module}")
+        text = inspect.getsource(inspect.unwrap(getattr(tests, function)))
+        emulator = type(catalogued(name))
+        own = {key for key, thing in vars(tests).items() if isinstance(thing, type) and issubclass(thing, emulator)}
+        own |= {emulator.__name__, emulator.__module__.rpartition(".")[2] + "."}
+        assert any(word in text for word in own), f"{test} does not use the emulator of {name}"
+
+
+def catalogued(name: str) -> Any:
+    case = next(case for case in CASES if case.driver == name)
+    return case.part(dict(case.middle()))

@@ -83,6 +83,10 @@ def test_sen5x_commands_and_times_are_the_makers() -> None:
     for code, duration in commands(ours("sen5x").DRIVER):
         assert duration >= table[code], f"{code:04x}"
     assert ours("sen5x").DRIVER(None, temperature_offset=1)._settings[0][0][:2] == b"\x60\xb2"
+    cleaning = module.Sen5xI2cCmdSetFanAutoCleaningInterval(86400)
+    ((sent, duration),) = ours("sen5x").DRIVER(None, auto_cleaning_interval=86400)._settings
+    assert sent == bytes(cleaning.tx_data)
+    assert duration >= round(cleaning.post_processing_time * 1000)
 
 
 def test_sps30_commands_and_times_are_the_makers() -> None:

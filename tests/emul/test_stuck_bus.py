@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def cleared(lines: StuckLines) -> bool:
     return load().free(Wire(lines, 0, driven), Wire(lines, 1, driven), lambda: None)
 
 
+@cache
 def load() -> Any:
     """`node.hal.unstick` by itself: its package opens the platform's hardware."""
     spec = importlib.util.spec_from_file_location("unstick", UNSTICK)

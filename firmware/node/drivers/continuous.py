@@ -117,7 +117,10 @@ class Continuous:
         self._reset()
         if state == _STOPPED:
             if self.SLEEP:
-                self._command(self.SLEEP)
+                try:
+                    self._command(self.SLEEP)
+                except OSError:
+                    pass  # a kind that has no sleep, as the SCD40; it is idle
             return 0
         try:
             self._command(self.STOP[0])

@@ -18,7 +18,8 @@ _CLIMATE = (HUMIDITY, TEMPERATURE)
 
 class SEN5x(Continuous):
     """`product` SEN50, SEN54 or SEN55. `start_up` in ms (DS 1.1: 8 to 30 s for dust). `temperature_offset` in 0.005 K
-    (DS 6.1.7) corrects for the heat of the housing's neighbours.
+    (DS 6.1.7) corrects for the heat of the housing's neighbours. `auto_cleaning_interval` in s, 0 off, at most 2^30 - 1
+    here: how often the fan blows itself clean; None leaves the chip's own (one week).
     """
 
     ADDRESS = 0x69
@@ -33,13 +34,15 @@ class SEN5x(Continuous):
     STATUS = (0xD206, 20)  # DS 5.4
     STOP = (0x0104, 200)
 
-    def __init__(self, bus, product="SEN55", start_up=30000, temperature_offset=None):
+    def __init__(self, bus, product="SEN55", start_up=30000, temperature_offset=None, auto_cleaning_interval=None):
         if product not in ("SEN50", "SEN54", "SEN55"):
             raise ValueError("product is SEN50, SEN54 or SEN55")
         if not 1000 <= start_up <= 60000:
             raise ValueError("start_up is 1000 to 60000 ms")
         if temperature_offset is not None and not -2000 <= temperature_offset <= 2000:
             raise ValueError("temperature_offset is -2000 to 2000 steps of 0.005 K")
+        if auto_cleaning_interval is not None and not 0 <= auto_cleaning_interval < 1 << 30:
+            raise ValueError("auto_cleaning_interval is 0 to 1073741823 s")
         self.product = product
         self.QUANTITIES = _DUST
         if product != "SEN50":
@@ -50,6 +53,9 @@ class SEN5x(Continuous):
         if temperature_offset is not None:
             # DS 6.1.7: offset, normalised slope, time constant: three words in one command
             settings.append((command(0x60B2, temperature_offset & 0xFFFF, 0, 0), 20))
+        if auto_cleaning_interval is not None:
+            # DS, read and write auto cleaning interval: 32 bits
+            settings.append((command(0x8004, auto_cleaning_interval >> 16, auto_cleaning_interval & 0xFFFF), 20))
         super().__init__(bus, start_up, settings)
 
     def _identify(self, reply):

@@ -40,7 +40,26 @@ class RainGauge(Contact):
 
 
 class Motion(Contact):
-    """`passages` an hour, one pulse each."""
+    """`passages` an hour, one pulse each. For `dead` ms after a pulse who passes is not seen: an infrared detector
+    holds its output for a while, and is blind for some seconds after.
+    """
 
-    def __init__(self, passages: Source) -> None:
+    def __init__(self, passages: Source, *, dead: int = 0) -> None:
+        self._dead = dead
         super().__init__(passages, 1.0)
+
+    def power_up(self, now: int = 0) -> None:
+        super().power_up(now)
+        self._passed = self._seen = 0
+        self._blind_until = now
+
+    def count(self, now: int) -> int:
+        if not self._dead:
+            return super().count(now)
+        while self._at < now:
+            passed = super().count(min(now, self._at + self._step))
+            if passed > self._passed and self._at >= self._blind_until:
+                self._seen += 1
+                self._blind_until = self._at + self._dead
+            self._passed = passed
+        return self._seen
