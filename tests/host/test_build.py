@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.support import vm
 
 from citymote import resources
 from citymote.factory import build as building
+from citymote.factory.selection import module_of
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -117,6 +119,42 @@ def test_what_is_deployed_is_linked_and_has_what_is_asked_for_by_name(arch: str,
     drivers = {f"node/drivers/{path.stem}.mpy" for path in (resources.firmware() / "node" / "drivers").glob("*.py")}
     assert built >= drivers | {"main.py", "boot.py", "slots.mpy", "core.mpy", "node/app.mpy", "node/hal/esp32.mpy"}
     assert "node/store.mpy" not in built, "it is part of a unit"
+
+
+def defined(source: Path) -> set[str]:
+    """Every name that a module gives itself, also inside of `if`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+    return names
+
+
+def test_what_a_linked_module_imports_of_another_is_there() -> None:
+    """A module that went into a unit, or a name that was made short, is asked for by nobody under its old one."""
+    built = building.build("x86")
+    top = built.with_name(f".{built.name}-src")
+    modules = {module_of(str(path.relative_to(top))): path for path in top.rglob("*.py")}
+    missing: list[str] = []
+    for module, path in modules.items():
+        asked = ast.walk(ast.parse(path.read_text()))
+        for node in (node for node in asked if isinstance(node, ast.ImportFrom)):
+            package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            if base not in modules and not any(other.startswith(base + ".") for other in modules):
+                continue  # the machine's own
+            own = defined(modules[base]) if base in modules else set[str]()
+            missing += [
+                f"{module}: from {base} import {name.name}"
+                for name in node.names
+                if name.name not in own and f"{base}.{name.name}" not in modules
+            ]
+    assert not missing
 
 
 def test_the_built_tree_runs_in_the_vm(

@@ -20,7 +20,7 @@ import machine
 import network as _network
 import vfs
 
-from .stream import _Readable, open_stream
+from .stream import Readable, open_stream
 
 POWER_ON = "power"
 RESET = "reset"
@@ -121,7 +121,7 @@ class _Sound:
             if got:
                 done += got
             else:
-                await _Readable(self._i2s)
+                await Readable(self._i2s)
                 self._polled = True
         return done
 
@@ -215,7 +215,7 @@ async def network_time(server=None):
 
 
 async def _datagram(s):
-    await _Readable(s)
+    await Readable(s)
     return s.recv(64)
 
 

@@ -43,7 +43,7 @@ class Stream:
             got = self._s.read(n)
             if got is not None:
                 return got
-            await _Readable(self._s)
+            await Readable(self._s)
 
     def _take(self, n):
         got = self._early[:n]
@@ -60,7 +60,7 @@ class Stream:
             got = self._s.readinto(buf)
             if got is not None:
                 return got
-            await _Readable(self._s)
+            await Readable(self._s)
 
     async def readexactly(self, n):
         """`n` bytes; EOFError when the peer closes before."""
@@ -97,7 +97,7 @@ class Stream:
             closed()
 
 
-class _Readable:
+class Readable:
     # Awaited once: the task waits in the loop's poller until the stream can be read.
     def __init__(self, s):
         self._s = s
@@ -119,7 +119,7 @@ class _Readable:
         core._io_queue.queue_read(s)
 
 
-class _Writable(_Readable):
+class _Writable(Readable):
     def _queue(self, s):
         core._io_queue.queue_write(s)
 
@@ -207,7 +207,7 @@ async def _handshake(stream, sock, tls, host):
                 return
             if secure.getpeercert(True) is not None:
                 return
-            await _Readable(sock)
+            await Readable(sock)
     except ValueError as e:
         # a certificate that cannot be read, or that is not the peer's whom we want
         raise OSError(errno.EACCES, str(e).strip())

@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 
-from .stream import _Readable
+from .stream import Readable
 from .unix_clock import clock
 
 # As a tuple, so that what makes the application small leaves these names alone: they are this module's interface.
@@ -206,7 +206,7 @@ class BLE:
     async def _run(self, s):
         data = b""
         while True:
-            await _Readable(s)
+            await Readable(s)
             try:
                 more = s.recv(2048)
             except OSError as e:

@@ -7,7 +7,7 @@ so the server asks for Echo before it does much for one (`needs_echo`).
 import asyncio
 import socket
 
-from node.hal.stream import _Readable
+from node.hal.stream import Readable
 
 from citymote_protocol.coap_udp import Udp
 
@@ -45,7 +45,7 @@ class UdpLink(Serving):
 
     async def _listen(self, s):
         while True:
-            await _Readable(s)
+            await Readable(s)
             try:
                 data, peer = s.recvfrom(_LONGEST + 1)
             except OSError:

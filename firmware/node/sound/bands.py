@@ -14,7 +14,8 @@ from struct import unpack_from
 
 import micropython
 
-from . import decibel
+from .decibel import add_to_words, energy, level_of_words
+from .decibel import level as decibels
 
 _BLOCK = 512
 _LOWEST = {3: 144, 1: 128}  # leq_third_25, leq_octave_31_5; the others follow with their frequency
@@ -140,8 +141,8 @@ class Bank:
     def add_stretch(self, blocks, levels, base):
         """So many blocks of which only the bands' levels are known (0.001 dB, from the highest down)."""
         for k in range(len(levels)):
-            m, e = decibel.energy(levels[k] - base + self._gains[k] + decibel.level(self._samples(k, blocks)))
-            decibel.add_to_words(self._sums, 3 * k, m, e)
+            m, e = energy(levels[k] - base + self._gains[k] + decibels(self._samples(k, blocks)))
+            add_to_words(self._sums, 3 * k, m, e)
         self.blocks += blocks
 
     def _samples(self, k, blocks):
@@ -149,5 +150,5 @@ class Bank:
 
     def level(self, k, base):
         """The energy mean of band k in 0.001 dB, or None; `base` is the level of a mean square of 1."""
-        raw = decibel.level_of_words(self._sums, 3 * k) if self.blocks else None
-        return None if raw is None else raw - decibel.level(self._samples(k, self.blocks)) + base - self._gains[k]
+        raw = level_of_words(self._sums, 3 * k) if self.blocks else None
+        return None if raw is None else raw - decibels(self._samples(k, self.blocks)) + base - self._gains[k]
