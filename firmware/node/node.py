@@ -43,7 +43,8 @@ class Node:
     def keep(self, time, state, values, quality):
         # A row has been made: it is safe when this returns.
         try:
-            self.store.append(time, state, values, quality)
+            if values:  # a node none of whose sensors could be made still reports its health
+                self.store.append(time, state, values, quality)
         except OSError as e:
             self.supervisor.failed("store", e)
             return

@@ -7,6 +7,7 @@ from .journal import INFO
 
 CONFIG = "/config"
 STORE = "/store"
+_NO_ROWS = ((102, 0),)  # the shape of batches that there never are: of a node none of whose sensors could be made
 
 
 def fitted(node):
@@ -50,7 +51,7 @@ def open_store(node):
         STORE,
         store_epoch(STORE, CONFIG + "/epoch"),
         None if s["lorawan"] else node.name,  # a network that knows whose uplink it is needs no name in each frame
-        node.sampler.columns,
+        node.sampler.columns or _NO_ROWS,
         batch,
         s["batch_backlog"],
         interval,

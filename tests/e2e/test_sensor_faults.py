@@ -516,3 +516,11 @@ def test_a_sensor_whose_supply_is_switched_is_given_time_to_boot(tmp_path: Path)
     assert [(r.value, r.quality) for r in carbon] == [(600, "unchecked")] * 6
     errors = [r.value for r in readings if r.quantity == "sensor_errors"]
     assert errors[-1] == 0, "it rested without its supply, and was there each time it was asked"
+
+
+def test_a_node_none_of_whose_sensors_can_be_made_lives_and_reports_its_health(tmp_path: Path) -> None:
+    readings = told(tmp_path / "n", Wiring(), [{"driver": "no_such_chip", "bus": "i2c0"}], 7200)
+    quantities = {r.quantity for r in readings}
+    assert "uptime" in quantities and "boot_count" in quantities
+    assert {r.value for r in readings if r.quantity == "boot_count"} == {1}, "it was never started again"
+    assert "temperature" not in quantities
