@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.firmware.collecting import START, Collector
 from tests.support.node import said, scripted
 
+from citymote import registry
+from citymote.broker import Broker
 from citymote.testing.bridge import Wiring
 from citymote.testing.emul.microphone import CHIPS, I2SMicrophone
 from citymote.testing.street import band_levels
@@ -291,6 +294,93 @@ def test_pauses_shorter_than_the_queue_lose_nothing_and_longer_ones_are_counted(
     assert counted[3][1] > 10_000, "the test's own queue must have run over"
     assert sum(c for c, _ in counted) == pytest.approx(sum(lost for _, lost in counted), abs=8192)
     assert counted[4][0] == 0
+
+
+SECONDS = """
+from node.sound.meter import Meter, Port
+meter = Meter(Port(hal, "i2s0"), **{settings})
+task = asyncio.create_task(meter.run())
+handed = meter._interval.add_second
+def add_second(engine, q, blocks, *rest):
+    if blocks == 200:
+        say(list(engine.second))
+    handed(engine, q, blocks, *rest)
+meter._interval.add_second = add_second
+await asyncio.sleep_ms({wait})
+task.cancel()
+"""
+
+
+def seconds(folder: Path, microphone: I2SMicrophone, wait: int = 5200, **settings: Any) -> list[list[int]]:
+    """What each whole second came to, in 0.01 dB: LAeq LCeq LZeq LAFmax LAFmin LASmax LCpeak, and what else it says."""
+    code = SECONDS.format(settings=settings, wait=wait)
+    return run(scripted(folder, code, wiring=Wiring({"i2s0": microphone})))
+
+
+def test_every_second_has_its_levels_and_marks(tmp_path: Path) -> None:
+    """A tone of 94 dB and 1 kHz: A, C, Z, F and S agree, its peak is 3.01 dB above; no overload, under-range, loss."""
+    microphone = I2SMicrophone(lambda now: 60.0, heard="always")
+    microphone.calibrator = 94.0
+    found = seconds(tmp_path, microphone)
+    assert len(found) == 4, "the first half second is discarded"
+    for second in found:
+        assert second[:6] == pytest.approx([9400] * 6, abs=5)
+        assert second[6] == pytest.approx(9701, abs=10)
+        assert second[7:] == [0, 0, 0, 0]
+
+
+def test_a_second_that_is_too_loud_or_too_quiet_is_marked(tmp_path: Path) -> None:
+    for number, (level, marks) in enumerate(((121.0, [1, 0, 0, 0]), (25.0, [0, 1, 0, 0]))):
+        (tmp_path / str(number)).mkdir()
+        microphone = I2SMicrophone(lambda now: 60.0, heard="always", self_noise=level < 94)
+        microphone.calibrator = level
+        assert [second[7:] for second in seconds(tmp_path / str(number), microphone, 3200)] == [marks] * 2
+
+
+def test_percentiles_name_their_base_in_the_registry() -> None:
+    for name in ("l10", "l50", "l90"):
+        assert registry.quantity(name).base == "LAF 125 ms"
+
+
+class Heard(I2SMicrophone):
+    """Remembers what it said."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.said: list[bytes] = []
+        super().__init__(*arguments, **options)
+
+    def samples(self, now: int, count: int) -> bytes:
+        words = super().samples(now, count)
+        self.said.append(words)
+        return words
+
+
+def test_no_audio_leaves_the_node_or_is_stored(tmp_path: Path) -> None:
+    """Of all that was heard no four samples in a row are in a frame, on the flash, or in what the node prints."""
+    microphone = Heard(lambda now: 90.0, heard="always")
+    meter: dict[str, Any] = {"driver": "sound_meter", "bus": "i2s0", "settings": {"bands": "octave"}}
+    board: dict[str, Any] = {"board": "virtual", "sensors": [meter]}
+    with Broker() as broker, Collector(broker.port) as collector:
+        settings = {
+            "interval": 5, "until": START + 10, "broker_host": "127.0.0.1", "broker_port": broker.port,
+            "unsealed": True, "batch": 1,
+        }  # fmt: skip
+        node = VirtualNode(
+            tmp_path, board=board, settings=settings, wiring=Wiring({"i2s0": microphone}), start_time=START, heap="200k"
+        )
+        with node:
+            node.start()
+            messages = collector.all_of(node.wait(60))
+        printed = node.output().encode()
+    words = b"".join(microphone.said)
+    assert len(words) > 4 * 48000 * 8
+    spoken = {words[at : at + 16] for at in range(0, len(words) - 16, 4)}
+    assert len(spoken) > 48000, "no two stretches of this sound are alike"
+    kept = [image.read_bytes() for image in tmp_path.glob("*.img")]
+    assert any(image[:16] != b"\xff" * 16 for image in kept) and messages
+    for place in (*messages, *kept, printed):
+        written = place.rstrip(b"\xff\x00")
+        assert not any(written[at : at + 16] in spoken for at in range(len(written) - 15))
 
 
 def test_no_quantity_is_reported_that_was_not_asked_for(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Microphones as data: how a chip shifts its bits, how loud full scale is, where it clips, what it hears in silence.
 
 Figures are the data sheets' typical values; a single microphone deviates by its sensitivity tolerance (+-1 dB, or +-3
-dB for the SPH0645 and the INMP441), which calibration takes away. What is published of their frequency responses, and
-why no correction for them is applied, is in docs/sound.md.
+dB for the SPH0645 and the INMP441), which calibration takes away. What is published of their frequency responses is a
+correction of its own, which a board switches on: `equaliser`, and docs/sound.md for how far to trust it.
 """
 
 # name, significant bits, bits that a sample sits lower than left-justified; then in 0.001 dB: level of a 1 kHz tone of
