@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from citymote.nearby import Sighting, scan
     from citymote.node import Info, Node, claim_with
     from citymote.owner import OwnerStore
+    from citymote.plan import Plan
+    from citymote.provisioning import provision
     from citymote.reach import way_to
     from citymote.reading import Reading
     from citymote.registry import Quantity, quantity
@@ -45,6 +47,7 @@ __all__ = [
     "Info",
     "Node",
     "OwnerStore",
+    "Plan",
     "Quantity",
     "Reading",
     "Sighting",
@@ -54,6 +57,7 @@ __all__ = [
     "descriptors",
     "open_fleet",
     "open_store",
+    "provision",
     "quantity",
     "readings",
     "scan",
@@ -74,6 +78,7 @@ _HOMES = {
     "Info": "node",
     "Node": "node",
     "OwnerStore": "owner",
+    "Plan": "plan",
     "Quantity": "registry",
     "Reading": "reading",
     "Sighting": "nearby",
@@ -81,6 +86,7 @@ _HOMES = {
     "claim_with": "node",
     "open_fleet": "fleet",
     "open_store": "storage.base",
+    "provision": "provisioning",
     "quantity": "registry",
     "scan": "nearby",
     "way_to": "reach",

@@ -36,12 +36,10 @@ class Reach(ABC):
     """Connections at a time that an adapter can be trusted with."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Sighting] = {}
-        self._waiting = 0
-        self._news = asyncio.Condition()
-        self._scan: asyncio.Task[None] | None = None
-        self._fault: CitymoteError | None = None
         self.turn = asyncio.Lock()  # connections are made one after the other, as adapters do
+        self._seen: dict[str, Sighting] = {}
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._scan: asyncio.Task[None] | None = None
 
     @abstractmethod
     def scan(self, seconds: float | None = None) -> AsyncGenerator[Sighting, None]:
@@ -55,39 +53,45 @@ class Reach(ABC):
         self, node: str, *, after: float | None = None, wanted: Callable[[Sighting], bool] | None = None
     ) -> Sighting:
         """Wait until a node is heard, after that time of the loop, saying what is wanted."""
+        loop = asyncio.get_running_loop()
         if after is None:
-            after = asyncio.get_running_loop().time()
-        self._waiting += 1
-        try:
-            async with self._news:
-                while True:
-                    if self._scan is None or self._scan.done():
-                        self._scan = asyncio.create_task(self._listen())
-                    found = self._seen.get(node)
-                    if found is not None and found.heard > after and (wanted is None or wanted(found)):
-                        return found
-                    await self._news.wait()
-                    if self._fault is not None:
-                        fault, self._fault = self._fault, None
-                        raise fault
-        finally:
-            self._waiting -= 1
-            if not self._waiting and self._scan is not None:
-                self._scan.cancel()
-                self._scan = None
+            after = loop.time()
+        while True:
+            found = self._seen.get(node)
+            if found is not None and found.heard > after and (wanted is None or wanted(found)):
+                return found
+            if self._scan is None or self._scan.done():
+                self._scan = asyncio.create_task(self._listen())
+            news: asyncio.Future[None] = loop.create_future()
+            self._waiting.setdefault(node, set()).add(news)
+            try:
+                await news
+            finally:
+                waiting = self._waiting[node]
+                waiting.discard(news)
+                if not waiting:
+                    del self._waiting[node]
+                if not self._waiting:
+                    # whoever waits on will be back at once: the scan ends when nobody is
+                    loop.call_soon(self._rest)
+
+    def _rest(self) -> None:
+        if not self._waiting and self._scan is not None:
+            self._scan.cancel()
+            self._scan = None
 
     async def _listen(self) -> None:
-        fault: CitymoteError | None = None
         try:
             async for sighting in self.scan():
                 self._seen[sighting.node] = sighting
-                async with self._news:
-                    self._news.notify_all()
-        except CitymoteError as error:
-            fault = error
-        async with self._news:
-            self._fault = fault
-            self._news.notify_all()
+                for news in self._waiting.get(sighting.node, ()):
+                    if not news.done():
+                        news.set_result(None)
+        except CitymoteError as fault:
+            for waiting in self._waiting.values():
+                for news in waiting:
+                    if not news.done():
+                        news.set_exception(fault)
 
     def way(self, node: str, *, seconds: float = FIND) -> Way:
         """A way to one node: hear it, then connect, nobody else connecting meanwhile."""

@@ -47,6 +47,7 @@ STEP = 0.02
 """Seconds of arithmetic between two yields."""
 RESTART = 2.0
 TRIALS = 3
+WINDOW = 900.0
 
 
 class SlowCrypto(HostCrypto):
@@ -191,9 +192,11 @@ class FakeNode:
         else:
             if trial is not None and trial.detail is None:
                 trial.detail = 15
-            if trial is not None and trial.detail and (not flash.proven or not trial.shown):
-                trial.shown = flash.proven
+            if trial is not None and trial.detail and (not flash.proven or (trial.over_ble and not trial.shown)):
+                trial.shown = True
                 self.say(2, trial.detail)
+                if flash.proven:
+                    self._tasks.append(asyncio.create_task(self._window()))
             elif not flash.proven:
                 self.say(1)
             else:
@@ -218,6 +221,12 @@ class FakeNode:
             self.restart(0)
             return
         self.flash.force()
+        await self._work()
+
+    async def _window(self) -> None:
+        """A trial has failed on a node that had worked: a quarter of an hour for corrections, then as before."""
+        await asyncio.sleep(WINDOW)
+        self.say(None)
         await self._work()
 
     async def _work(self) -> None:

@@ -19,6 +19,7 @@ from citymote_protocol import event as _event
 from citymote_protocol import sealing as _sealing
 from citymote_protocol import sign1 as _sign1
 from citymote_protocol.coap import BAD_REQUEST, CBOR, CHANGED, CONFLICT, CONTENT, FORBIDDEN, TEXT, UNAVAILABLE
+from citymote_protocol.coap_gatt import Gatt
 from citymote_protocol.coap_server import FRESH, OBSERVABLE
 from citymote_protocol.coap_server import Refused as _Refused
 
@@ -61,6 +62,7 @@ class TrialRecord:
     begun: int = 0
     detail: int | None = None
     took: int = 0
+    over_ble: bool = True
     shown: bool = False
 
 
@@ -298,7 +300,7 @@ class Resources:
             raise Refused(CONFLICT, "trial")
         if not flash.effective(pending=True).get("broker_host"):
             raise Refused(CONFLICT, "incomplete")
-        flash.trial = TrialRecord(number, seconds)
+        flash.trial = TrialRecord(number, seconds, over_ble=isinstance(request.link, Gatt))
         self.node.restart()
         return CHANGED, cbor.dumps(outcome(flash.trial)), CBOR
 

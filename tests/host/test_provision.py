@@ -1,0 +1,516 @@
+"""Provisioning over a fake air, in virtual time: from nodes in range to proved frames, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from citymote.credentials import Credentials, CredentialsError
+from citymote.fleet import Fleet, NodeRecord, Stage, open_fleet
+from citymote.keys import CollectorKey, KeyFile, Opener, generate_collector_key
+from citymote.node import Trial
+from citymote.owner import OwnerStore
+from citymote.plan import Plan, Row
+from citymote.provisioning import Arrivals, Progress, Report, provision, rotate
+from citymote.testing import clockwork
+from citymote.testing.fake_air import FakeAir
+from citymote.testing.fake_node import FakeNode
+from citymote.testing.fake_uplink import FakeUplink
+from citymote.testing.fake_wire import Conditions
+
+NETWORK = {"networks": [{"ssid": "city", "key": "correct horse"}]}
+WRONG = {"networks": [{"ssid": "city", "key": "correct house"}]}
+
+
+def words(new: bool) -> str:
+    return "correct horse battery"
+
+
+class Minting(Credentials):
+    """A broker's operator, who counts."""
+
+    def __init__(self, uplink: FakeUplink) -> None:
+        self.uplink = uplink
+        uplink.users = {}
+        self.minted: list[str] = []
+
+    async def mint(self, node: str) -> dict[str, str]:
+        self.minted.append(node)
+        password = f"p{len(self.minted)} of {node}"
+        assert self.uplink.users is not None
+        self.uplink.users[node] = password
+        return {"broker_user": node, "broker_password": password}
+
+    async def revoke(self, node: str) -> None:
+        assert self.uplink.users is not None
+        self.uplink.users.pop(node, None)
+
+
+@dataclass
+class City:
+    """Everything of one test."""
+
+    store: OwnerStore
+    fleet: Fleet
+    uplink: FakeUplink
+    nodes: list[FakeNode]
+    air: FakeAir
+    plan: Plan
+    arrivals: Arrivals
+    minting: Minting
+
+    async def run(self, **options: Any) -> Report:
+        nodes = options.pop("nodes", [node.id for node in self.nodes])
+        given: dict[str, Any] = {"arrivals": self.arrivals, "credentials": self.minting, "find": 30} | options
+        plan = given.pop("plan", self.plan)
+        return await provision(self.fleet, self.store, given.pop("air", self.air), plan, nodes, **given)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Any]:
+    store = OwnerStore.create(tmp_path / "owner", ask=words, cost=2)
+    collector: CollectorKey = generate_collector_key()
+
+    @asynccontextmanager
+    async def city(
+        count: int = 1, *, conditions: Conditions | None = None, **options: Any
+    ) -> AsyncGenerator[City, None]:
+        uplink = FakeUplink()
+        nodes = [FakeNode(uplink, conditions=conditions, **options) for _ in range(count)]
+        settings = {"network": NETWORK, "broker_host": "broker.city", "collector_key": collector.public.hex()}
+        keys = KeyFile(collectors=[collector])
+        with open_fleet(tmp_path / "city.fleet", store) as fleet:
+            for node in nodes:
+                fleet.add(node.label)
+            fleet.fill(keys)
+            arrivals = Arrivals(Opener(keys))
+            air = FakeAir(nodes)
+            plan = Plan(settings, "harbour", trial_seconds=60)
+            made = City(store, fleet, uplink, nodes, air, plan, arrivals, Minting(uplink))
+            pump = asyncio.create_task(feed(uplink, arrivals))
+            air.start()
+            try:
+                yield made
+                assert [node.faults for node in nodes if node.faults] == []
+            finally:
+                pump.cancel()
+                await air.stop()
+
+    return city
+
+
+async def feed(uplink: FakeUplink, arrivals: Arrivals) -> None:
+    seen = 0
+    while True:
+        count = await uplink.next(seen)
+        for frame in uplink.frames[seen:count]:
+            await arrivals.feed(frame.payload)
+        seen = count
+
+
+def virtually(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    clockwork.run(main())
+
+
+def test_a_node_in_a_box_becomes_one_that_reports(make: Any) -> None:
+    async def main() -> None:
+        async with make() as city:
+            (node,) = city.nodes
+            report = await city.run()
+            (one,) = report.outcomes
+            assert (one.outcome, one.stage, report.failed) == ("provisioned", "provisioned", [])
+            assert node.flash.owner == city.store.owner_public
+            in_force = node.flash.effective()
+            assert (in_force["site"], in_force["broker_user"]) == ("harbour", node.id)
+            assert node.state is None, "BLE is silent"
+            known = city.fleet.get(node.id)
+            assert (known.stage, known.site, known.firmware) == (Stage.PROVISIONED, "harbour", "citymote 0.1.0")
+            deeds = [entry.what for entry in city.fleet.audit(node.id)]
+            assert deeds == ["claimed", "delegated", "mint credentials", "configured", "tried", "provisioned"]
+            assert city.fleet.verify() == 6
+
+    virtually(main)
+
+
+def test_the_same_again_does_nothing_and_another_plan_does(make: Any) -> None:
+    async def main() -> None:
+        async with make() as city:
+            await city.run()
+            boots = city.nodes[0].boots
+            assert (await city.run()).outcomes[0].outcome == "already"
+            assert city.nodes[0].boots == boots
+            city.nodes[0].say(1)  # its button
+            changed = replace(city.plan, settings={**city.plan.settings, "interval": 60})
+            assert (await city.run(plan=changed)).outcomes[0].outcome == "provisioned"
+            assert city.nodes[0].flash.effective()["interval"] == 60
+            assert city.minting.minted == [city.nodes[0].id], "credentials are minted once"
+
+    virtually(main)
+
+
+def test_no_node_has_anothers_credentials(make: Any) -> None:
+    async def main() -> None:
+        async with make(8) as city:
+            assert (await city.run()).failed == []
+            users = [(n.flash.forced["broker_user"], n.flash.forced["broker_password"]) for n in city.nodes]
+            assert len({user for user, _ in users}) == len({password for _, password in users}) == 8
+
+    virtually(main)
+
+
+FAULTS: list[tuple[str, dict[str, Any], str]] = [
+    ("key", {"network": WRONG}, "the network refuses the key"),
+    ("ssid", {"network": {"networks": [{"ssid": "town", "key": "x"}]}}, "no such network"),
+    ("name", {"broker_host": "broker.town"}, "the broker's name is unknown"),
+    ("certificate", {"broker_ca": "00"}, "the broker's certificate is not trusted"),
+]
+
+
+@pytest.mark.parametrize(("settings", "reason"), [(s, r) for _, s, r in FAULTS], ids=[name for name, _, _ in FAULTS])
+def test_each_fault_of_the_uplink_comes_back_as_itself(make: Any, settings: dict[str, Any], reason: str) -> None:
+    async def main() -> None:
+        async with make() as city:
+            city.uplink.ca = "ff" if "broker_ca" in settings else ""
+            wrong = replace(city.plan, settings={**city.plan.settings, **settings})
+            (one,) = (await city.run(plan=wrong)).outcomes
+            assert (one.outcome, one.failed_at) == ("failed", "trial")
+            assert reason in one.reason
+            assert city.nodes[0].state == 2
+
+    virtually(main)
+
+
+def test_a_broker_that_is_down_or_refuses_or_hands_on_nothing(make: Any) -> None:
+    async def main() -> None:
+        async with make(1) as city:
+            city.uplink.up = False
+            assert "does not answer" in (await city.run()).outcomes[0].reason
+            city.uplink.up = True
+            city.uplink.users = {}
+            assert "refuses the credentials" in (await city.run()).outcomes[0].reason
+            city.uplink.users = None
+            city.uplink.drops = True
+            (one,) = (await city.run()).outcomes
+            assert (one.outcome, one.stage, one.failed_at) == ("failed", "tried", "frame")
+            assert "no frame of it has arrived" in one.reason
+            assert city.fleet.get(city.nodes[0].id).stage == Stage.TRIED, "not provisioned by its own word alone"
+
+    virtually(main)
+
+
+def test_a_wrong_password_is_corrected_without_touching_the_node(make: Any) -> None:
+    told: list[int | None] = []
+
+    async def mend(record: NodeRecord, trial: Trial) -> Mapping[str, Any]:
+        told.append(trial.detail)
+        return {"network": NETWORK}
+
+    async def main() -> None:
+        async with make() as city:
+            wrong = replace(city.plan, settings={**city.plan.settings, "network": WRONG})
+            report = await city.run(plan=wrong, correct=mend)
+            assert (report.outcomes[0].outcome, told) == ("provisioned", [2])
+            assert city.nodes[0].flash.forced["network"] == NETWORK
+
+    virtually(main)
+
+
+def test_or_by_a_second_run_that_finds_it_where_the_first_one_left_it(make: Any) -> None:
+    async def main() -> None:
+        async with make(3) as city:
+            wrong = replace(city.plan, settings={**city.plan.settings, "network": WRONG})
+            first = await city.run(plan=wrong)
+            assert len(first.failed) == 3
+            rows = list(csv.DictReader(io.StringIO(first.csv())))
+            assert {row["node"] for row in rows} == {node.id for node in city.nodes}
+            assert all("refuses the key" in row["_reason"] for row in rows)
+            second = await city.run(nodes=[Row(row["node"]) for row in rows])
+            assert second.failed == []
+
+    virtually(main)
+
+
+def test_a_correction_that_is_none_ends_after_a_few(make: Any) -> None:
+    async def mend(record: NodeRecord, trial: Trial) -> Mapping[str, Any]:
+        return {"network": WRONG}
+
+    async def main() -> None:
+        async with make() as city:
+            wrong = replace(city.plan, settings={**city.plan.settings, "network": WRONG})
+            assert (await city.run(plan=wrong, correct=mend)).outcomes[0].failed_at == "trial"
+            assert city.nodes[0].flash.trial.number == 4
+
+    virtually(main)
+
+
+def test_a_fifth_of_all_packets_lost_late_and_slow_nodes(make: Any) -> None:
+    async def main() -> None:
+        air = Conditions(latency=(0.015, 0.1), loss=0.2, connecting=1.0, seed=7)
+        async with make(10, conditions=air, arithmetic=1.5) as city:
+            report = await city.run()
+            assert report.failed == []
+            assert all(node.sessions.limiter is node.limiter for node in city.nodes)
+
+    virtually(main)
+
+
+@pytest.mark.parametrize("count", [12, pytest.param(50, marks=pytest.mark.slow)])
+def test_many_nodes_wait_for_their_turn_and_not_for_each_others_trials(make: Any, count: int) -> None:
+    async def main() -> None:
+        air = Conditions(latency=(0.03, 0.03), connecting=0.6)
+        async with make(count, conditions=air, arithmetic=1.5) as city:
+            begun = asyncio.get_running_loop().time()
+            report = await city.run()
+            assert report.failed == []
+            assert asyncio.get_running_loop().time() - begun < 12 + count * 6
+
+    virtually(main)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 1, 2, 3, 5, 8, 12])
+def test_the_host_is_killed_and_another_run_goes_on(make: Any, seconds: float) -> None:
+    """Cancelled wherever it is, as a crash would: nothing is half done, and the second run ends it."""
+
+    async def main() -> None:
+        air = Conditions(latency=(0.02, 0.02), connecting=0.3)
+        async with make(4, conditions=air) as city:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await city.run()
+            assert all(node.busy is None for node in city.nodes), "every connection has ended"
+            report = await city.run(uplink=lambda name: city.air.nodes[name].way("mqtt"))
+            assert report.failed == []
+            assert sorted(set(city.minting.minted)) == sorted(city.minting.minted), "minted once"
+            assert city.fleet.verify() > 0
+
+    virtually(main)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 2.5, 4.0, 9.0])
+def test_the_adapter_vanishes_and_comes_back(make: Any, seconds: float) -> None:
+    async def main() -> None:
+        air = Conditions(latency=(0.05, 0.05), connecting=0.5)
+        async with make(3, conditions=air) as city:
+
+            async def pull() -> None:
+                await asyncio.sleep(seconds)
+                city.air.vanish()
+                await asyncio.sleep(6)
+                city.air.restore()
+
+            pulling = asyncio.create_task(pull())
+            report = await city.run(attempts=5)
+            assert report.failed == []
+            await pulling
+
+    virtually(main)
+
+
+def test_an_adapter_that_stays_away_is_the_reason(make: Any) -> None:
+    async def main() -> None:
+        async with make(2) as city:
+            city.air.vanish()
+            report = await city.run()
+            assert all("the adapter is gone" in one.reason and one.attempts == 3 for one in report.failed)
+            assert len(report.failed) == 2
+
+    virtually(main)
+
+
+def test_power_is_lost_on_nodes_while_they_are_provisioned(make: Any) -> None:
+    async def main() -> None:
+        import random
+
+        chance = random.Random(11)
+        air = Conditions(latency=(0.03, 0.03), connecting=0.3)
+        async with make(6, conditions=air) as city:
+
+            async def cuts() -> None:
+                for _ in range(12):
+                    await asyncio.sleep(chance.uniform(0.2, 1.5))
+                    node = chance.choice(city.nodes)
+                    if node.powered and node.state is not None:
+                        node.power_cut()
+                        asyncio.get_running_loop().call_later(1, node.start)
+
+            cutting = asyncio.create_task(cuts())
+            report = await city.run(attempts=6)
+            await cutting
+            assert report.failed == []
+
+    virtually(main)
+
+
+def test_two_hosts_at_once_provision_each_node_once(make: Any) -> None:
+    async def main() -> None:
+        air = Conditions(latency=(0.03, 0.03), connecting=0.3)
+        async with make(4, conditions=air) as city:
+            second = FakeAir(city.nodes)
+            reports = await asyncio.gather(city.run(attempts=6), city.run(attempts=6, air=second))
+            assert [len(report.failed) for report in reports] == [0, 0], [r.failed for r in reports]
+            assert all(node.flash.proven for node in city.nodes)
+
+    virtually(main)
+
+
+def test_everything_in_range_that_is_known_and_nothing_else(make: Any) -> None:
+    async def main() -> None:
+        async with make(3) as city:
+            stranger = FakeNode(city.uplink)
+            city.air.nodes[stranger.id] = stranger
+            stranger.start()
+            report = await city.run(nodes=None, find=3)
+            assert sorted(one.node for one in report.outcomes) == sorted(node.id for node in city.nodes)
+            assert stranger.flash.owner is None
+            assert (await city.run(nodes=None, find=3)).outcomes == []
+
+    virtually(main)
+
+
+def test_what_cannot_be_is_said_with_its_stage(make: Any) -> None:
+    async def main() -> None:
+        async with make(4) as city:
+            absent, unknown, revoked, sold = city.nodes
+            await absent.stop()
+            city.fleet._db.run("UPDATE nodes SET secret = NULL WHERE node = ?", (unknown.id,))
+            city.fleet.revoke(revoked.id, "stolen")
+            sold.flash.owner = FakeNode().label.public
+            report = await city.run(attempts=1)
+            said = {one.node: (one.failed_at, one.reason) for one in report.outcomes}
+            assert said[absent.id][0] == "find" and "is not heard" in said[absent.id][1]
+            assert said[unknown.id][0] == "claim" and "secret is not known here" in said[unknown.id][1]
+            assert said[revoked.id][0] == "find" and "is revoked" in said[revoked.id][1]
+            assert said[sold.id][0] == "claim" and "another owner" in said[sold.id][1]
+
+    virtually(main)
+
+
+def test_credentials_that_cannot_be_minted_are_the_reason(make: Any) -> None:
+    class Broken(Minting):
+        async def mint(self, node: str) -> dict[str, str]:
+            raise CredentialsError("the broker's operator is on holiday")
+
+    async def main() -> None:
+        async with make() as city:
+            (one,) = (await city.run(credentials=Broken(city.uplink))).outcomes
+            assert (one.failed_at, one.stage) == ("configure", "delegated")
+            assert "on holiday" in one.reason
+
+    virtually(main)
+
+
+def test_without_anybody_who_listens_no_node_counts(make: Any) -> None:
+    async def main() -> None:
+        async with make() as city:
+            (one,) = (await city.run(arrivals=None)).outcomes
+            assert "nobody listens" in one.reason
+            report = await city.run(arrivals=None, uplink=lambda name: city.air.nodes[name].way("mqtt"))
+            assert report.failed == [], "its own answer over the uplink is a proof, too"
+
+    virtually(main)
+
+
+def test_frames_that_do_not_open_prove_nothing(make: Any) -> None:
+    async def main() -> None:
+        async with make() as city:
+            other = generate_collector_key().public.hex()
+            wrong = replace(city.plan, settings={**city.plan.settings, "collector_key": other})
+            (one,) = (await city.run(plan=wrong)).outcomes
+            assert (one.failed_at, city.arrivals.refused) == ("frame", 1)
+
+    virtually(main)
+
+
+def test_rows_say_where_a_node_hangs(make: Any) -> None:
+    async def main() -> None:
+        async with make() as city:
+            (node,) = city.nodes
+            row = Row(
+                node.id, station="pole-17", place=(37566500, 126978000, 350), tags=("north",), settings={"batch": 3}
+            )
+            assert (await city.run(nodes=[row])).failed == []
+            in_force = node.flash.forced
+            assert (in_force["station"], in_force["place"], in_force["batch"]) == (
+                "pole-17",
+                [37566500, 126978000, 350],
+                3,
+            )
+            assert city.fleet.get(node.id).station == "pole-17"
+            (station,) = city.fleet.stations()
+            assert (station.latitude, station.height) == (37.5665, 3.5)
+
+    virtually(main)
+
+
+def test_an_installer_without_the_signing_key_provisions_for_the_owner(make: Any, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with make(2) as city:
+            installer = OwnerStore.create(tmp_path / "i.owner", ask=words, cost=2, signing=False)
+            installer.accept(
+                city.store.delegate(installer.host.public, "installer", [n.id for n in city.nodes], days=1)
+            )
+            with open_fleet(tmp_path / "i.fleet", installer) as fleet:
+                for node in city.nodes:
+                    fleet.add(node.label)
+                report = await provision(
+                    fleet, installer, city.air, city.plan, [n.id for n in city.nodes], arrivals=city.arrivals,
+                    credentials=city.minting,
+                )  # fmt: skip
+            assert report.failed == []
+            assert all(node.flash.owner == city.store.owner_public for node in city.nodes)
+
+    virtually(main)
+
+
+def test_progress_and_report_without_any_secret(make: Any) -> None:
+    news: list[Progress] = []
+
+    async def main() -> None:
+        async with make(2) as city:
+            city.nodes[1].flash.owner = FakeNode().label.public
+            report = await city.run(progress=news.append, attempts=1)
+            texts = report.json() + report.csv() + report.html() + "".join(map(str, news)) + repr(city.plan)
+            texts += "".join(str(step) for node in city.nodes for step in city.fleet.steps(node.id))
+            texts += "".join(str(entry) for entry in city.fleet.audit())
+            for secret in (
+                "correct horse",
+                *(n.label.secret.hex() for n in city.nodes),
+                *(city.uplink.users or {}).values(),
+            ):
+                assert secret not in texts
+            told = json.loads(report.json())["nodes"]
+            assert {one["outcome"] for one in told} == {"provisioned", "failed"}
+            assert report.html().count("<tr") == 3
+            assert [n.outcome for n in news if n.outcome].count("provisioned") == 1
+
+    virtually(main)
+
+
+# -- rotation ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_sites_network_changes_and_who_cannot_follow_is_back_by_itself(make: Any) -> None:
+    async def main() -> None:
+        async with make(3) as city:
+            await city.run()
+            names = [node.id for node in city.nodes]
+            new = {"network": {"networks": [{"ssid": "new", "key": "battery staple"}]}}
+            ways = {name: city.air.nodes[name].way("mqtt") for name in names}
+            failed = await rotate(city.fleet, city.store, names, new, ways.__getitem__, seconds=60)
+            assert all("no such network; it is back on its old settings" in one.reason for one in failed.failed)
+            assert all(node.flash.forced["network"] == NETWORK and node.online for node in city.nodes)
+            city.uplink.networks["new"] = "battery staple"
+            done = await rotate(city.fleet, city.store, names, new, ways.__getitem__, seconds=60)
+            assert [one.outcome for one in done.outcomes] == ["rotated"] * 3
+            assert all(node.flash.forced["network"] == new["network"] for node in city.nodes)
+
+    virtually(main)
