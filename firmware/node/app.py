@@ -185,15 +185,26 @@ async def main():
     except Exception as e:
         why = reason(e)
         log(ERROR, "node: %s; %s" % (why, place(e)))
-        crashes = count_crash()
-        if leave and crashes >= _HOPELESS:
-            leave(4, {"reason": why})
-        await asyncio.sleep_ms(min(_RESET << min(crashes, 10), _RESET_LONGEST))
+        if not on_trial():  # the boot has counted this start, and ends a trial after three
+            crashes = count_crash()
+            if leave and crashes >= _HOPELESS:
+                leave(4, {"reason": why})
+            await asyncio.sleep_ms(min(_RESET << min(crashes, 10), _RESET_LONGEST))
         hal.reset()
         return
     report = node.report()
     if leave:
         leave(0 if report["reason"] == "done" else 3, report)
+
+
+def on_trial():
+    """Whether this application has not been confirmed yet (SPEC 14.4)."""
+    try:
+        import slots
+
+        return slots.Record(hal.partition("boot")).state == slots.TRIAL
+    except (ImportError, AttributeError, OSError):
+        return False  # no slots: a developer's board
 
 
 def count_crash():

@@ -49,6 +49,15 @@ TABLE = (
     ("lorawan", None, None, 0, 0, True),  # set: frames go through a LoRaWAN modem, see `lorawan_settings`
     ("update_root", _HEX, "", 33, 33, False),  # compressed P-256 key that says who signs updates
     ("update_url", _TEXT, "", 0, 253, False),  # file server that is asked for updates; empty: none is asked
+    ("update_hss", _HEX, "", 52, 60, False),  # HSS-LMS public key: updates need its signature too
+    (
+        "update_window",
+        _TEXT,
+        "",
+        0,
+        11,
+        False,
+    ),  # "02:00-04:30" UTC: when a new application may start; empty: at any time
     ("update_interval", _INT, 86400, 60, 2592000, False),  # seconds between two questions, more or less by half
     ("until", _INT, 0, 0, 0xFFFFFFFF, False),  # virtual node: the last instant to sample; 0: for ever
     ("drain", _INT, 900, 0, 604800, False),  # virtual node: seconds that the end of a run waits for acknowledgements
@@ -101,6 +110,20 @@ def check(key, value):
                     raise SettingsError("%s: hexadecimal digits" % key)
                 if not low <= size <= high:
                     raise SettingsError("%s: %d bytes, not %d" % (key, low, size))
+                if key == "update_hss":
+                    from citymote_protocol.lms import check_key
+
+                    try:
+                        check_key(unhexlify(value))
+                    except ValueError as e:
+                        raise SettingsError("%s: %s" % (key, e))
         elif not low <= len(value) <= high:
             raise SettingsError("%s: a text of %d to %d characters" % (key, low, high))
+        elif key == "update_window" and value:
+            from .update.window import parse
+
+            try:
+                parse(value)
+            except ValueError:
+                raise SettingsError("%s: HH:MM-HH:MM in UTC" % key)
     return value

@@ -31,7 +31,8 @@ HSS_LMS = -46
 SHA256 = -16
 
 _TAG = 107
-_PROTECTED = b"\xa1\x01\x28"
+_PROTECTED = b"\xa1\x01\x28"  # {1: -9}
+_PROTECTED_HSS = b"\xa1\x01\x38\x2d"  # {1: -46}
 
 
 class Manifest:
@@ -103,8 +104,11 @@ def read_envelope(data):
     return digest, blocks, manifest, index
 
 
-def open_steps(crypto, data, keys, key_id):
-    """Generator: the Manifest that one of `keys` ((compressed key, role), ...) has signed; `key_id(key)` names one."""
+def open_steps(crypto, data, keys, key_id, hss=b""):
+    """Generator: the Manifest that one of `keys` ((compressed key, role), ...) has signed; `key_id(key)` names one.
+
+    `hss`: the HSS-LMS public key (RFC 8554) that has to have signed as well, where the owner asks for that.
+    """
     digest, blocks, manifest, index = read_envelope(data)
     role = None
     for algorithm, kid, signature in blocks:
@@ -122,6 +126,8 @@ def open_steps(crypto, data, keys, key_id):
             break
     if role is None:
         raise FrameError(SIGNATURE, "by no key that this node knows")
+    if hss:
+        yield from _second_steps(crypto, blocks, digest, hss, key_id(hss))
     if crypto.sha256(byte_string(manifest)).digest() != _digest(digest):
         raise FrameError(DIGEST, "the signature is another manifest's")
     made = _manifest(manifest)
@@ -131,6 +137,18 @@ def open_steps(crypto, data, keys, key_id):
     made.index = index
     made.role = role
     return made
+
+
+def _second_steps(crypto, blocks, digest, hss, wanted):
+    from .lms import verify_steps
+
+    for algorithm, kid, signature in blocks:
+        if algorithm == HSS_LMS and kid == wanted:
+            signed = to_be_signed(digest, _PROTECTED_HSS)
+            if not (yield from verify_steps(crypto.sha256, hss, signed, signature)):
+                raise FrameError(SIGNATURE, "another HSS-LMS key, or altered bytes")
+            return
+    raise FrameError(SIGNATURE, "without the HSS-LMS signature that this node asks for")
 
 
 def _manifest(data):

@@ -91,6 +91,7 @@ class Stream:
 
     def close(self):
         self._nothing_awaited()
+        self._expecting = None
         self._s.close()
         closed, self.closed = self.closed, None
         if closed:

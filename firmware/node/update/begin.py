@@ -21,9 +21,9 @@ def begin(node, partition):
         from .trial import watch
 
         node.supervisor.start("trial", lambda: watch(record, node, node.hal, node.log, state))
-    elif state.state in (VERIFIED, TRIAL):
+    elif state.state in (VERIFIED, TRIAL) and record.turn != state.turn:
         _ended(node, state, record)
-    if state.state == DOWNLOADING:
+    elif state.state in (VERIFIED, DOWNLOADING):
         resume(node, record)
     if node.settings["update_url"]:
         from .poll import poll
@@ -32,12 +32,9 @@ def begin(node, partition):
 
 
 def _ended(node, state, record):
-    from .manager import Manager
     from .trial import sequence
 
-    if state.state == VERIFIED and record.turn == state.turn:  # the power failed before the switch
-        Manager(node, record).switch()
-    elif sequence() == state.sequence:  # it failed between the confirmation and the note of it
+    if sequence() == state.sequence:  # the power failed between the confirmation and the note of it
         state.state = CONFIRMED
     else:
         state.state, state.reason = ROLLED_BACK, record.why

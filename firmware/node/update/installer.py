@@ -35,7 +35,10 @@ def remove(path):
 
 
 def index_of(root):
-    """The entries of the index that lies in a slot; none where there is none."""
+    """The entries of the index that lies in a slot; none where there is none.
+
+    Who does not take them all closes it: a file that is open when its filesystem goes brings the interpreter down.
+    """
     try:
         total = os.stat(root + "/index")[6]
         f = open(root + "/index", "rb")
@@ -87,15 +90,20 @@ class Installer:
     def prepare(self):
         """Steps: find or copy files until one is missing; then `wanted` is that one, or None when none is missing."""
         self.wanted = None
-        for item in index_of(self._root):
-            name, size, _, digest = item
-            if (yield from self._is(self._root + "/" + name, size, digest)):
-                continue
-            if (yield from self._copy(name, size, digest)):
-                continue
-            self.wanted = item
+        items = index_of(self._root)
+        try:
+            for item in items:
+                name, size, _, digest = item
+                if (yield from self._is(self._root + "/" + name, size, digest)):
+                    continue
+                if (yield from self._copy(name, size, digest)):
+                    continue
+                self.wanted = item
+                break
+        finally:
+            items.close()
+        if self.wanted:
             self._resume()
-            return
 
     def _resume(self):
         # A part bears its file's digest, because a cut may leave one behind whose file is whole already.
@@ -154,10 +162,10 @@ class Installer:
 
     def sync(self):
         """Make what was written durable; also when the road ends in the middle."""
-        if self._part is not None:
-            self._part.close()
-            self._part = None
+        part, self._part = self._part, None
         self._unsynced = 0
+        if part is not None:
+            part.close()
 
     @property
     def complete(self):
@@ -220,9 +228,13 @@ class Installer:
 
     def finish(self, sequence):
         """Steps: read everything back, remove what does not belong, and mark the slot as whole."""
-        for name, size, _, digest in index_of(self._root):
-            if not (yield from self._is(self._root + "/" + name, size, digest)):
-                raise Broken(name + " was damaged on flash")
+        items = index_of(self._root)
+        try:
+            for name, size, _, digest in items:
+                if not (yield from self._is(self._root + "/" + name, size, digest)):
+                    raise Broken(name + " was damaged on flash")
+        finally:
+            items.close()
         yield from self._sweep(self._root, "")
         found = sha256()
         yield from digest_steps(self._root + "/index", found)
@@ -246,7 +258,7 @@ class Installer:
             yield
 
     def _lists(self, name):
+        found = False
         for item in index_of(self._root):
-            if item[0] == name:
-                return True
-        return False
+            found = found or item[0] == name
+        return found

@@ -24,7 +24,9 @@ from .state import (
     NO_ROOT,
     REFUSED,
     RUNTIME,
+    TRIAL,
     VERIFIED,
+    Refused,
     State,
     tell,
 )
@@ -32,6 +34,7 @@ from .state import (
 _KEYS = "/config/updatekeys"
 _NEXT = "/next"
 _RUNNING = "/app"
+_MENDABLE = (BROKEN, FLASH, GONE)  # what the same offer may overcome another time
 _TRIES = 3  # of a file whose content is not what was signed
 _WAIT = 5000  # ms before a road that broke is tried again; doubled up to the longest
 _LONGEST = 600000
@@ -40,14 +43,6 @@ _PATIENCE = 30000  # ms for the server's next bytes
 
 class Worn(Exception):
     """The other slot does not take what is written."""
-
-
-class Refused(Exception):
-    """`code`: a reason of `state`; the text says more."""
-
-    def __init__(self, code, text):
-        super().__init__(text)
-        self.code = code
 
 
 async def _steps(steps):
@@ -122,21 +117,37 @@ class Manager:
         """Take an envelope; Refused says why not. After this `run` does the rest, also after a reset."""
         state = self.state
         offer = sha256(envelope).digest()[:8]
-        if offer == state.offer and state.state not in (FAILED,):
+        if offer == state.offer and not (state.state == FAILED and state.reason in _MENDABLE):
             state.url = url or state.url
             return
         try:
             manifest = await self._verified(envelope)
         except Refused as e:
-            self._fail(e.code, str(e))
+            if state.state not in (DOWNLOADING, VERIFIED, TRIAL):  # what nobody signed ends nothing that runs
+                self._fail(e.code, str(e))
             raise
         state.state, state.reason, state.progress = DOWNLOADING, 0, 0
-        state.sequence, state.offer, state.url = manifest.sequence, offer, url
+        state.sequence, state.role, state.offer, state.url = manifest.sequence, manifest.role, offer, url
         state.index = sha256(manifest.index).digest()
-        self._open(manifest.index)
+        try:
+            self._raise_floor(manifest)
+            self._open(manifest.index)
+        except OSError as e:
+            self._close()
+            self._fail(FLASH, "the slot cannot be written: %s" % reason(e))
+            raise Refused(FLASH, reason(e))
         state.save()
         self._log(INFO, "update %d: offered" % manifest.sequence)
         tell(self._node, state)
+
+    def _raise_floor(self, manifest):
+        # An emergency ends whatever came before it, also where its own application is not confirmed in the end.
+        from citymote_protocol.suit import EMERGENCY
+
+        record = self._record
+        if manifest.role == EMERGENCY and record.floor < manifest.sequence - 1:
+            record.floor = manifest.sequence - 1
+            record.save()
 
     async def _verified(self, envelope):
         from citymote_protocol import suit
@@ -149,7 +160,8 @@ class Manager:
             raise Refused(NO_ROOT, "no key set has come from the root yet")
         about = self.release()
         try:
-            manifest = await _steps(suit.open_steps(Hashing(), envelope, have.keys, _key_id))
+            hss = unhexlify(self._settings["update_hss"])
+            manifest = await _steps(suit.open_steps(Hashing(), envelope, have.keys, _key_id, hss))
             suit.judge(manifest, unhexlify(about["vendor"]), unhexlify(about["class"]), self._record.floor)
             position = 0
 
@@ -175,11 +187,24 @@ class Manager:
         if index is not None:
             self._made.begin(index)
 
+    def _close(self):
+        # Nothing of the other slot stays open when it is unmounted.
+        made, self._made = self._made, None
+        if made is None:
+            return
+        try:
+            made.sync()
+        except OSError:
+            pass
+        self._hal.detach(_NEXT)
+
     def _fail(self, code, text):
-        self.state.state, self.state.reason = FAILED, code
-        self.state.save()
+        state = self.state
         self._log(WARNING, "update: %s" % text)
-        tell(self._node, self.state)
+        if (state.state, state.reason) != (FAILED, code):  # said once, however often it is offered
+            state.state, state.reason = FAILED, code
+            state.save()
+            tell(self._node, state)
 
     @property
     def wanted(self):
@@ -200,38 +225,67 @@ class Manager:
     async def run(self):
         """Everything after the offer, also one that a reset interrupted; ends with the switch or with a failure."""
         state = self.state
-        if state.state != DOWNLOADING:
-            return
+        if state.state == DOWNLOADING:
+            try:
+                if not await self._install():
+                    return
+            finally:
+                self._close()
+            state.turn = self._record.turn
+            state.state, state.progress = VERIFIED, 100
+            state.save()
+            tell(self._node, state)
+        if state.state == VERIFIED and state.turn == self._record.turn:
+            await self._window()
+            self._node.store.flush()
+            self.switch()
+
+    async def _window(self):
+        from citymote_protocol.suit import EMERGENCY
+
+        from .window import wait
+
+        said = False
+        while self.state.role != EMERGENCY:
+            ms = wait(self._settings["update_window"], self._node.clock, self._hal.uptime_ms())
+            if not ms:
+                return
+            if not said:
+                said = True
+                self._log(INFO, "update %d: verified, starts in the window" % self.state.sequence)
+            await asyncio.sleep_ms(min(ms, 600000))
+
+    async def _install(self):
+        # The other slot from wherever it is to whole; False when that has failed, and why has been said.
+        state = self.state
         for attempt in (0, 1):
             try:
                 self._open()
                 if sha256(self._index()).digest() != state.index:
                     self._fail(GONE, "what was begun is not there any more: offer it again")
-                    return
+                    return False
                 await self._fetch_all()
                 await self._check()
                 await _steps(self._made.finish(state.sequence))
-                break
+                return True
             except Broken as e:
                 self._fail(BROKEN, str(e))
-                return
+                break
             except Refused as e:
                 self._fail(e.code, str(e))
-                return
+                break
             except (OSError, Worn) as e:  # of the flash: roads are dealt with where they are used
-                if attempt:
-                    self._fail(FLASH, "the slot cannot be written: %s" % reason(e))
-                    return
-                self._log(WARNING, "update: %s; the slot is formatted" % reason(e))
-                self._again()
-        self._hal.detach(_NEXT)
-        self._made = None
-        state.turn = self._record.turn
-        state.state, state.progress = VERIFIED, 100
-        state.save()
-        tell(self._node, state)
-        self._node.store.flush()
-        self.switch()
+                why = reason(e)
+                if not attempt:
+                    self._log(WARNING, "update: %s; the slot is formatted" % why)
+                    try:
+                        self._again()
+                        continue
+                    except OSError as e:
+                        why = reason(e)
+                self._fail(FLASH, "the slot cannot be written: %s" % why)
+                break
+        return False
 
     def _index(self):
         try:
@@ -245,7 +299,7 @@ class Manager:
         from slots import LABELS
 
         index = self._index()
-        self._hal.detach(_NEXT)
+        self._close()
         self._hal.attach(LABELS[self._record.slot ^ 1], _NEXT, True)
         self._made = Installer(_NEXT, _RUNNING)
         self._made.begin(index)
@@ -262,9 +316,8 @@ class Manager:
                 return
             done = 0
             for name, size, packed, _ in index_of(_NEXT):
-                if name >= made.wanted[0]:
-                    break
-                done += packed or size
+                if name < made.wanted[0]:
+                    done += packed or size
             self._progress(done, total)
             await self._fetch(done, total)
             try:
@@ -329,6 +382,8 @@ class Manager:
                 raise OSError(2, "the server does not have %s" % name[:8])
             while road.left and not made.complete:
                 self._write(await asyncio.wait_for_ms(road.read(512), _PATIENCE))
+            if not made.complete:
+                raise OSError(2, "the server's %s is too short" % name[:8])
         finally:
             road.close()
             self._sync()
@@ -351,6 +406,8 @@ class Manager:
         from slots import NOTHING, TRIAL
 
         record = self._record
+        self.state.readings = sum([value is not None for value in self._node.sampler.values])
+        self.state.save()
         record.slot ^= 1
         record.state, record.starts, record.why = TRIAL, 0, NOTHING
         try:

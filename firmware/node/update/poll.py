@@ -6,6 +6,7 @@ lie under `<update_url>/files/<digest>`: nothing that a static file server canno
 
 import asyncio
 import sys
+from hashlib import sha256
 
 from node.journal import WARNING, reason
 
@@ -30,8 +31,11 @@ async def _get(road, name):
     return data
 
 
-async def look(node, record):
-    """Once: is there something new? Whether an update has begun."""
+async def look(node, record, refused=b""):
+    """Once: is there something new? b"", or the digest of an answer that is not for this node.
+
+    `refused`: what it was last time. A signature costs a small chip a second, and a file server goes on offering.
+    """
     from node.links.http import Http
     from node.telemetry import der
 
@@ -46,35 +50,38 @@ async def look(node, record):
         envelope = await _get(road, "nodes/%s.suit" % node.name.hex())
     finally:
         road.close()
+    if envelope is None:
+        return b""
+    offered = sha256((keys or b"") + envelope).digest()
+    if offered == refused:
+        return refused
     if keys is not None:
         try:
             await take_keys(s, keys)
         except Refused:
             pass  # mostly the set that it has; an envelope by a key that it does not have is refused by itself
-    if envelope is None:
-        return False
     made = Manager(node, record)
-    before = made.state.offer
-    await made.offer(envelope, url + "/files")
-    if made.state.offer == before:
-        return False
+    try:
+        await made.offer(envelope, url + "/files")
+    except Refused as e:
+        node.log(WARNING, "updates: %s" % e)
+        return offered
     node.updating = made
     await made.run()
     node.updating = None
-    return True
+    return b""
 
 
 async def poll(node, record):
     """For ever."""
-    from .manager import Refused
-
+    refused = b""
     while True:
         await asyncio.sleep_ms(pause(node.settings["update_interval"], node.hal.random(2)))
-        if getattr(node, "updating", None) is not None:
+        if getattr(node, "updating", None) is not None or not node.hal.joined():
             continue
         try:
-            await look(node, record)
-        except (OSError, EOFError, asyncio.TimeoutError, Refused) as e:
+            refused = await look(node, record, refused)
+        except (OSError, EOFError, asyncio.TimeoutError) as e:
             node.log(WARNING, "updates: %s" % (reason(e) if str(e) else "no answer in time"))
         for name in ("manager", "installer"):
             sys.modules.pop("node.update." + name, None)

@@ -1,8 +1,8 @@
 """What a node knows of its update from start to start, and how it says so (SPEC 14.8).
 
 One small file in /config: state, reason, sequence, progress, the digest of the index that the other slot is being
-filled with, the digest of the envelope that brought it, and where its files are. It is told as an event, sealed and
-acknowledged like a reading, so that whoever rolls out learns it from the node's own key.
+filled with, the digest of the envelope that brought it, and where its files are; then what the trial is held against.
+It is told as an event, sealed and acknowledged like a reading, so that whoever rolls out learns it from the node's key.
 """
 
 import struct
@@ -14,27 +14,37 @@ NONE, OFFERED, DOWNLOADING, VERIFIED, TRIAL, CONFIRMED, ROLLED_BACK, FAILED = ra
 NO_ROOT, REFUSED, BROKEN, FLASH, RUNTIME, BOARD, GONE = range(4, 11)
 QUANTITIES = (120, 121, 122, 123)  # update_state, update_progress, update_sequence, update_reason
 _PATH = "/config/update"
-_FORM = "<BBBII32s8s"
+_FORM = "<BBBBHII32s8s"
+
+
+class Refused(Exception):
+    """Not for this node. `code`: a reason as above; the text says more."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
 
 
 class State:
     """`index`: digest of the index that is being installed; `offer`: of the envelope, 8 bytes; `url`: of the files;
-    `turn`: the boot record's when everything was verified, so that a start knows whether the switch has been."""
+    `role`: of the key that signed; `turn`: the boot record's when all was verified, so that a start knows whether the
+    switch has been; `readings`: values in the last row of the application before."""
 
     def __init__(self):
-        self.state = self.reason = self.progress = self.sequence = self.turn = 0
+        self.state = self.reason = self.progress = self.role = self.readings = self.sequence = self.turn = 0
         self.index = bytes(32)
         self.offer = bytes(8)
         self.url = ""
         data = load(_PATH)
         if data and len(data) >= struct.calcsize(_FORM):
             found = struct.unpack_from(_FORM, data)
-            self.state, self.reason, self.progress, self.sequence, self.turn, self.index, self.offer = found
+            self.state, self.reason, self.progress, self.role, self.readings = found[:5]
+            self.sequence, self.turn, self.index, self.offer = found[5:]
             self.url = str(data[struct.calcsize(_FORM) :], "utf-8")
 
     def save(self):
         """Durable on return."""
-        numbers = (self.state, self.reason, self.progress, self.sequence, self.turn)
+        numbers = (self.state, self.reason, self.progress, self.role, self.readings, self.sequence, self.turn)
         save(_PATH, struct.pack(_FORM, *numbers, self.index, self.offer) + self.url.encode())
 
     def values(self):

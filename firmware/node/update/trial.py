@@ -1,8 +1,8 @@
 """A new application proves itself, or gives the slot back: what runs beside everything else during a trial.
 
-The proof is that of a node at work: rows are sampled, the uplink is reached, and the collector has acknowledged a
-frame. Where no uplink is configured, rows are all there is to prove. The sequence becomes the floor with the
-confirmation, not before, so that a bad release can be followed by its predecessor under a higher number only.
+The proof is that of a node at work: the sensors give as many values as they gave the application before (or all that
+this one has), the uplink is reached, and the collector has acknowledged a frame. Where no uplink is configured, rows
+are all there is to prove. The sequence becomes the floor with the confirmation, not before.
 """
 
 import asyncio
@@ -12,15 +12,27 @@ from node.journal import INFO, WARNING
 
 from .state import CONFIRMED, TRIAL, VERIFIED, tell
 
-PATIENCE = 1800  # seconds of uptime in which everything has to have happened
+PATIENCE = 1800  # seconds, and two intervals, in which everything has to have happened
 _LOOK = 5000  # ms
 
 
-def proven(node):
-    """Whether everything has been seen to work."""
-    if not node.sampler.rows:
-        return False
-    return not node.settings["broker_host"] or node.telemetry.acked > 0
+def lacking(node, seen, before):
+    """What has not been seen to work yet, in words; "" when everything has.
+
+    `seen` gathers the columns that had a value in any row so far; `before`: how many had one in the last application's.
+    """
+    sampler = node.sampler
+    if not sampler.rows:
+        return "no row sampled"
+    for at, value in enumerate(sampler.values):
+        if value is not None:
+            seen.add(at)
+    if len(seen) < min(before, len(sampler.columns)):
+        return "%d values of %d" % (len(seen), before)
+    s = node.settings
+    if (s["broker_host"] or s["lorawan"]) and not (node.telemetry and node.telemetry.acked > 0):
+        return "no frame acknowledged"
+    return ""
 
 
 def sequence(root="/app"):
@@ -54,13 +66,21 @@ async def watch(found, node, hal, log, state, patience=PATIENCE):
         state.state = TRIAL
         state.save()
         tell(node, state)
-    while not proven(node):
-        if hal.uptime_ms() > patience * 1000:
-            log(WARNING, "trial failed: %s" % ("no frame acknowledged" if node.sampler.rows else "no row sampled"))
+    seen = set()
+    node.awake = True  # the starts of a sleeping node are not those of one that fails
+    begin = hal.uptime_ms()
+    patience = 1000 * (patience + 2 * node.settings["interval"])
+    while True:
+        why = lacking(node, seen, state.readings)
+        if not why:
+            break
+        if hal.uptime_ms() - begin > patience:
+            log(WARNING, "trial failed: " + why)
             give_back(found)
             hal.reset()
             return
         await asyncio.sleep_ms(_LOOK)
+    node.awake = False
     confirm(found)
     log(INFO, "trial passed: sequence %d is confirmed" % found.floor)
     hal.event("confirmed", {"sequence": found.floor})

@@ -112,7 +112,9 @@ def fill(machine: MicroPython, tree: Path, image: Path, sequence: int = 1) -> No
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         if done.returncode:
-            raise CitymoteError("a slot could not be filled", (done.stdout + done.stderr).strip()[-500:])
+            raise CitymoteError(
+                "a slot could not be filled", f"exit {done.returncode}: {(done.stdout + done.stderr).strip()[-500:]}"
+            )
         shutil.copyfile(made, image)
 
 
