@@ -117,11 +117,13 @@ def _connect(node, stages, seal):
     else:
         load_modules(stages.LINK)
         if node.settings["broker_version"] == "5":
-            from .links.mqtt5 import Client5 as Client
+            from .links.mqtt5 import Client5
+
+            startup.open_link(node, Client5, seal)
         else:
             from .links.mqtt import Client
 
-        startup.open_link(node, Client, seal)
+            startup.open_link(node, Client, seal)
 
 
 def _describe(node, stages):

@@ -176,6 +176,12 @@ def test_an_assigned_global_is_refused() -> None:
         linking.link({**PROGRAM, "pack/tools.py": PROGRAM["pack/tools.py"] + assigning}, LAYOUT)
 
 
+def test_a_name_that_one_function_imports_from_two_places_is_refused() -> None:
+    choice = b"def choose(box):\n    if box:\n        from box import Box as One\n    else:\n        from late import Late as One\n    return One\n"  # noqa: E501
+    with pytest.raises(LinkError, match=r"late\.py:\d+: One is one of two things"):
+        linking.link({**PROGRAM, "late.py": PROGRAM["late.py"] + choice}, LAYOUT)
+
+
 def test_a_module_that_is_used_as_a_value_keeps_its_names(tmp_path: Path) -> None:
     changed = PROGRAM["app.py"].replace(b"print(getattr(host", b"print(getattr(tools, 'twice')(4), getattr(host")
     program = {**PROGRAM, "app.py": changed.replace(b"double(tools.", b"double((1, 21)[1]) or (tools.")}
@@ -185,7 +191,7 @@ def test_a_module_that_is_used_as_a_value_keeps_its_names(tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def application() -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in building._sources()}  # pyright: ignore[reportPrivateUsage]
+    return {name: path.read_bytes() for name, path in building.application_sources()}
 
 
 def test_the_application_is_linked_the_same_way_every_time(application: dict[str, bytes]) -> None:

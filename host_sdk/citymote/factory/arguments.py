@@ -15,6 +15,8 @@ import string
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from .trees import walk
+
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 # What viper gives a meaning in place of a type.
 _BUILT_IN = {*dir(builtins), "const", "ptr", "ptr8", "ptr16", "ptr32", "uint", "object"}
@@ -47,7 +49,7 @@ def rename_arguments(
 
 
 def _keywords(tree: ast.AST) -> Iterator[str]:
-    return (node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg)
+    return (node.arg for node in walk(tree) if isinstance(node, ast.keyword) and node.arg)
 
 
 def _all(tree: ast.Module, settings: bool) -> set[str]:
@@ -55,7 +57,7 @@ def _all(tree: ast.Module, settings: bool) -> set[str]:
     found: set[str] = set()
     kept: set[str] = set()
     for function in _functions(tree):
-        everything = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
+        everything = {node.arg for node in walk(function.args) if isinstance(node, ast.arg)}
         if isinstance(function, ast.Lambda) or function.args.kwonlyargs or function.args.kwarg:
             kept |= everything
         elif settings and function.name == "__init__":
@@ -64,13 +66,13 @@ def _all(tree: ast.Module, settings: bool) -> set[str]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             kept.add(node.name)
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Global | ast.Nonlocal):
             kept |= set(node.names)
         elif isinstance(node, ast.ExceptHandler) and node.name:
             kept.add(node.name)
         elif isinstance(node, ast.JoinedStr):
-            kept |= {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+            kept |= {child.id for child in walk(node) if isinstance(child, ast.Name)}
         elif isinstance(node, ast.alias):
             kept |= {*node.name.split("."), node.asname or node.name}
     # viper and native functions give some names a meaning, and so does a class to what its body assigns
@@ -78,7 +80,7 @@ def _all(tree: ast.Module, settings: bool) -> set[str]:
 
 
 def _functions(tree: ast.AST) -> Iterator[_Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, _Function))
+    return (node for node in walk(tree) if isinstance(node, _Function))
 
 
 def _arguments(function: _Function) -> list[ast.arg]:
@@ -90,7 +92,7 @@ def _arguments(function: _Function) -> list[ast.arg]:
 def _taken(tree: ast.AST) -> set[str]:
     """Names that mean something beyond one function's own variables."""
     found = set(_BUILT_IN)
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Attribute):
             found.add(node.attr)
         elif isinstance(node, ast.keyword) and node.arg:
@@ -104,12 +106,12 @@ def _taken(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ExceptHandler) and node.name:
             found.add(node.name)  # stands in the text without a node of its own
         elif isinstance(node, ast.JoinedStr):
-            found |= {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+            found |= {child.id for child in walk(node) if isinstance(child, ast.Name)}
         elif isinstance(node, ast.Module | ast.ClassDef):
             found |= _stored(node)
     for function in _functions(tree):
         positional = {argument.arg for argument in _arguments(function)}
-        everything = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
+        everything = {node.arg for node in walk(function.args) if isinstance(node, ast.arg)}
         found |= everything - positional
     return found
 
@@ -145,8 +147,8 @@ def _rewrite(text: bytes, tree: ast.Module, wanted: set[str], words: Sequence[st
     for function in _outermost(tree):
         places: defaultdict[str, list[int]] = defaultdict(list)
         names: set[str] = set()
-        mine = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)} & wanted
-        for node in ast.walk(function):
+        mine = {node.arg for node in walk(function) if isinstance(node, ast.arg)} & wanted
+        for node in walk(function):
             name = node.id if isinstance(node, ast.Name) else node.arg if isinstance(node, ast.arg) else ""
             if isinstance(node, ast.Name | ast.arg):
                 names.add(name)

@@ -18,10 +18,11 @@ import subprocess
 from collections.abc import Generator, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from citymote import resources
 
-from . import arguments, layout, link, names, places, program, shrink, units
+from . import arguments, layout, link, names, places, program, selection, shrink, trees, units
 
 # Names as mpy-cross spells them; the first two are the unix port's, the others the chips'.
 ARCHITECTURES = ("x86", "x64", "xtensawin", "rv32imc", "xtensa", "armv6", "armv6m", "armv7m", "armv7emsp", "armv7emdp")
@@ -68,9 +69,24 @@ def build(arch: str, output: Path | None = None, *, plain: bool = False) -> Path
     if arch not in ARCHITECTURES:
         raise BuildError(f"unknown architecture {arch!r}; known: {', '.join(ARCHITECTURES)}")
     target = output or default_output() / (f"plain-{arch}" if plain else arch)
+    _build(arch, target, plain)
+    return target
+
+
+def _build(arch: str, target: Path, plain: bool) -> dict[str, Path]:
+    """Bring `target` up to date; the sources that it was compiled from."""
     sources = dict(application_sources()) if plain else linked_sources(target.parent)
     compile_tree(sources, target, arch=arch, level=APPLICATION_LEVEL if plain else LINKED_LEVEL)
-    return target
+    return sources
+
+
+def build_for(arch: str, board: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files that such a board is given, by their names: the boot, and of the application what it needs."""
+    target = default_output() / arch
+    sources = _build(arch, target, False)
+    needed = selection.select({name: path.read_bytes() for name, path in sources.items()}, arch, board)
+    products = sorted(_product(name) for name in needed)
+    return {name: (target / name).read_bytes() for name in products}
 
 
 def linked_sources(output: Path | None = None) -> dict[str, Path]:
@@ -95,7 +111,7 @@ def linked(texts: Mapping[str, bytes]) -> link.Linked:
 def _linked(sources: dict[str, Path], folder: Path) -> dict[str, Path]:
     """The linked sources, in `folder`; made again only when one of them, or what makes them, has changed."""
     texts = {name: path.read_bytes() for name, path in sorted(sources.items())}
-    makers = (arguments, layout, link, names, places, program, shrink, units)
+    makers = (arguments, layout, link, names, places, program, shrink, trees, units)
     digest = hashlib.sha256(b"".join(Path(str(maker.__file__)).read_bytes() for maker in makers))
     for name, text in texts.items():
         digest.update(f"{name} {len(text)}\n".encode() + text)
@@ -145,7 +161,7 @@ def _compile_tree(sources: dict[str, Path], target: Path, arch: str, level: int)
         text = source.read_bytes()
         digest = hashlib.sha256(text).hexdigest()
         copied = name in STARTED_BY_NAME
-        product = name if copied else name.removesuffix(".py") + ".mpy"
+        product = _product(name)
         made[product] = digest
         out = target / product
         if record.get(product) == digest and out.exists():
@@ -162,6 +178,10 @@ def _compile_tree(sources: dict[str, Path], target: Path, arch: str, level: int)
         scratch = record_path.with_suffix(".new")
         scratch.write_text(json.dumps({"key": key, "files": made}, indent=1, sort_keys=True) + "\n")
         scratch.replace(record_path)
+
+
+def _product(name: str) -> str:
+    return name if name in STARTED_BY_NAME else name.removesuffix(".py") + ".mpy"
 
 
 def _compile(executable: Path, source: Path, out: Path, name: str, arch: str, level: int) -> None:

@@ -7,6 +7,7 @@ mark `whole` (SPEC 14.3.3) goes first and comes last, after every file has been 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import struct
@@ -32,8 +33,8 @@ _SEQUENCE = 0  # of the factory's application: every signed update is newer
 # Functions for the board's side. `_at` mounts the first slot, formatted if it has to be, and forgets any boot record,
 # so that the boot takes that slot. `_h` prints each file's hash, or nothing where it is not there.
 _TOOLS = """
-import json, os, sys
-from binascii import hexlify
+import deflate, io, json, os, sys
+from binascii import a2b_base64, hexlify
 from hashlib import sha256
 def _at():
     import vfs
@@ -88,8 +89,7 @@ def _rm(n):
     except OSError:
         pass
 def _o(n):
-    global _f, _n
-    _n = n
+    global _f
     p = n.split("/")
     for i in range(2, len(p)):
         try:
@@ -97,14 +97,13 @@ def _o(n):
         except OSError:
             pass
     _f = open(n + ".new", "wb")
-def _c():
+def _w(s):
+    _f.write(deflate.DeflateIO(io.BytesIO(a2b_base64(s)), deflate.RAW, 10).read())
+def _c(n):
     _f.close()
-    try:
-        os.remove(_n)
-    except OSError:
-        pass
-    os.rename(_n + ".new", _n)
-    _h((_n,))
+    _rm(n)
+    os.rename(n + ".new", n)
+    _h((n,))
 """
 
 
@@ -185,9 +184,9 @@ class Payload:
 
 def payload(architecture: str, board: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Payload:
     """What a board gets: the application for its architecture, its board.json and the factory's settings."""
-    tree = build.build(architecture)
-    files = slot.files(tree, slot.Release(__version__, architecture))
-    root = {name: (tree / name).read_bytes() for name in slot.BOOT if (tree / name).exists()}
+    made = build.build_for(architecture, board)
+    files = slot.contents(made, slot.Release(__version__, architecture))
+    root = {name: made[name] for name in slot.BOOT}
     root["board.json"] = json.dumps(board, separators=(",", ":")).encode()
     if settings is not None:
         root["settings.json"] = json.dumps(settings, separators=(",", ":")).encode()
@@ -255,12 +254,16 @@ def _room(wire: Wire, files: Mapping[str, bytes]) -> None:
 def _put(wire: Wire, name: str, data: bytes, progress: Callable[[int], None] | None = None) -> None:
     """One file: written beside, renamed when whole, and its hash read back."""
     try:
-        wire.run(f"_o({name!r})")
+        code = f"_o({name!r})\n"
         for begin in range(0, len(data), CHUNK):
-            wire.run(f"_f.write({data[begin : begin + CHUNK]!r})")
+            packed = base64.b64encode(slot.pack(data[begin : begin + CHUNK])).decode()
+            code += f"_w('{packed}')\n"
+            if begin + CHUNK < len(data):
+                wire.run(code)
+                code = ""
             if progress:
                 progress(begin)
-        said = wire.run("_c()").split()
+        said = wire.run(f"{code}_c({name!r})").split()
     except BoardRaised as error:
         raise DeployError(f"{wire.port}: {name} cannot be written", error.why) from None
     if said[:1] != [hashlib.sha256(data).hexdigest()]:

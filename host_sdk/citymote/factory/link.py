@@ -24,6 +24,7 @@ from typing import cast
 from . import names
 from .layout import Layout
 from .program import Function, LinkError, Module, Program, Symbol
+from .trees import walk
 from .units import Chunk, Writer, local_marks
 
 _CALL = "_call"  # what the linker itself adds, before it is named like everything else
@@ -125,7 +126,7 @@ class _Linker:
         self.program.symbols[mark] = new
         self.chunks[mark] = Chunk(new, moved, unit, self.program.modules[symbol.module].path)
         stub = ast.parse(f"def {node.name}(self, *a, **k):\n return {mark}(self, *a, **k)").body[0]
-        for child in ast.walk(stub):
+        for child in walk(stub):
             ast.copy_location(child, node)
         place = owner.body.index(node)
         owner.body[place] = stub
@@ -135,7 +136,7 @@ class _Linker:
         """mark -> units in which it is used."""
         found: defaultdict[str, set[str]] = defaultdict(set)
         for chunk in self.chunks.values():
-            chunk.marks = {child.id for child in ast.walk(chunk.node) if isinstance(child, ast.Name)} & set(self.chunks)
+            chunk.marks = {child.id for child in walk(chunk.node) if isinstance(child, ast.Name)} & set(self.chunks)
             for mark in chunk.marks:
                 if mark != chunk.symbol.mark:
                     found[mark].add(chunk.unit)
@@ -146,7 +147,7 @@ class _Linker:
         return found
 
     def _asked_by(self, module: Module) -> Iterator[Symbol]:
-        for node in ast.walk(module.tree):
+        for node in walk(module.tree):
             if isinstance(node, ast.ImportFrom):
                 for _, kind, what in self.program.bindings(module, node):
                     symbol = self.program.find(what[0], what[1] or "") if kind == "symbol" else None
@@ -189,11 +190,11 @@ class _Linker:
         found: defaultdict[str, list[tuple[str, ast.AST]]] = defaultdict(list)
         for chunk in self.chunks.values():
             called: set[int] = set()
-            for node in ast.walk(chunk.node):
+            for node in walk(chunk.node):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                     called.add(id(node.func))
                     found[node.func.attr].append((chunk.unit, node))
-            for node in ast.walk(chunk.node):
+            for node in walk(chunk.node):
                 if isinstance(node, ast.Attribute) and id(node) not in called:
                     found[node.attr].append((chunk.unit, node))
         return found
@@ -231,13 +232,13 @@ class _Linker:
         """A class whose `__init__` lives where alone it is made needs no `__init__`."""
         makers = {name: found for name, found in self.methods.items() if name.endswith(".__init__")}
         owners = {self._owner(name).mark: name for name in makers}
-        barred = {n.id for _, cls in self._classes() for b in cls.bases for n in ast.walk(b) if isinstance(n, ast.Name)}
+        barred = {n.id for _, cls in self._classes() for b in cls.bases for n in walk(b) if isinstance(n, ast.Name)}
         barred |= {s.mark for module in self.program.modules.values() if module.raw for s in self._asked_by(module)}
         calls: defaultdict[str, list[ast.Call]] = defaultdict(list)
         for mark, chunk in self.chunks.items():
             calling: dict[int, ast.Call] = {}
             found: list[ast.Name] = []
-            for node in ast.walk(chunk.node):
+            for node in walk(chunk.node):
                 if isinstance(node, ast.Call):
                     calling[id(node.func)] = node
                 elif isinstance(node, ast.Name) and node.id in owners and node.id != mark:
@@ -343,7 +344,7 @@ class _Linker:
 
 
 def _derived(node: ast.AST) -> bool:
-    return any(isinstance(child, ast.Name) and child.id == "super" for child in ast.walk(node))
+    return any(isinstance(child, ast.Name) and child.id == "super" for child in walk(node))
 
 
 def _is_type_test(tree: ast.AST, name: ast.Name) -> bool:
@@ -351,8 +352,8 @@ def _is_type_test(tree: ast.AST, name: ast.Name) -> bool:
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "isinstance"
-        and any(child is name for child in ast.walk(node))
-        for node in ast.walk(tree)
+        and any(child is name for child in walk(node))
+        for node in walk(tree)
     )
 
 
@@ -390,7 +391,7 @@ class _TextTaker(ast.NodeTransformer):
             args=[ast.Constant(value=self.texts.index(node.value))],
             keywords=[],
         )
-        for child in ast.walk(call):
+        for child in walk(call):
             ast.copy_location(child, node)
         return call
 
@@ -411,6 +412,6 @@ class _Caller(ast.NodeTransformer):
             args=[ast.Constant(value=unit), ast.Constant(value=f"@{node.id}")],
             keywords=[],
         )
-        for child in ast.walk(call):
+        for child in walk(call):
             ast.copy_location(child, node)
         return call

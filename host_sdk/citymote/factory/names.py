@@ -16,6 +16,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from .trees import walk
+
 if TYPE_CHECKING:
     from .layout import Layout
     from .program import Program
@@ -78,7 +80,7 @@ def said(trees: Iterable[ast.Module]) -> set[str]:
     found: set[str] = set()
     for tree in trees:
         loose = False
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _REACHES:
                 name = node.args[1]
                 if isinstance(name, ast.Constant) and isinstance(name.value, str):
@@ -87,7 +89,7 @@ def said(trees: Iterable[ast.Module]) -> set[str]:
                     loose = True
         if loose:
             found |= {
-                node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+                node.value for node in walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
             }
     return found
 
@@ -103,7 +105,7 @@ def attributes(program: Program, trees: Iterable[ast.AST], layout: Layout) -> di
     kept = _kept(program, layout)
     count: Counter[str] = Counter()
     for tree in trees:
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Attribute):
                 count[node.attr] += 1
     outside = _set_from_outside(trees, members)
@@ -168,8 +170,8 @@ def _members(node: ast.AST) -> Iterator[str]:
                 yield child.name
             elif isinstance(child, ast.Assign):
                 for target in child.targets:
-                    yield from (n.id for n in ast.walk(target) if isinstance(n, ast.Name))
-    for child in ast.walk(node):
+                    yield from (n.id for n in walk(target) if isinstance(n, ast.Name))
+    for child in walk(node):
         if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id == "self":
             yield child.attr
 
@@ -179,7 +181,7 @@ def _set_from_outside(trees: Iterable[ast.AST], members: Mapping[str, set[int]])
     return {
         node.attr
         for tree in trees
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and node.attr not in members
     }
 
@@ -189,11 +191,11 @@ def _kept(program: Program, layout: Layout) -> set[str]:
     found = set(layout.attributes) | said(module.tree for module in program.modules.values())
     for module in program.modules.values():
         if module.raw:
-            found |= {node.attr for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)}
-            found |= {n.name for n in ast.walk(module.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+            found |= {node.attr for node in walk(module.tree) if isinstance(node, ast.Attribute)}
+            found |= {n.name for n in walk(module.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
             continue
         foreign = set(module.foreign)
-        for node in ast.walk(module.tree):
+        for node in walk(module.tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in foreign:
                 found.add(node.attr)
     for name in program.by_name:

@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from .trees import walk
+
 if TYPE_CHECKING:
     from .link import Linked
 
@@ -31,7 +33,7 @@ def write(linked: Linked, sources: Mapping[str, bytes]) -> str:
             spots[path, line] = f"{path}:{line} {name}"
     for path, lines in linked.lines.items():
         unit: dict[str, list[str]] = {}
-        for node in ast.walk(ast.parse(linked.sources[path])):
+        for node in walk(ast.parse(linked.sources[path])):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.lineno < len(lines):
                 spot = spots.get(lines[node.lineno])
                 if spot is not None and spot not in unit.setdefault(node.name, []):

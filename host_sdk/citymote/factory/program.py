@@ -15,6 +15,8 @@ from typing import cast
 
 from citymote_protocol import quantities
 
+from .trees import walk
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign
 LOCAL = "@"  # the module of an import that a function makes for itself, its names being marks
@@ -156,7 +158,7 @@ class Program:
 def _is_native(tree: ast.Module) -> bool:
     return any(
         isinstance(node, ast.Attribute) and node.attr in _NATIVE
-        for function in ast.walk(tree)
+        for function in walk(tree)
         if isinstance(function, Function)
         for node in function.decorator_list
     )
@@ -176,7 +178,7 @@ def _defined(node: Definition) -> Iterator[str]:
         yield node.name
         return
     for target in node.targets:
-        for child in ast.walk(target):
+        for child in walk(target):
             if isinstance(child, ast.Name):
                 yield child.id
 
@@ -265,7 +267,8 @@ class _Marker(ast.NodeTransformer):
             if kind == "foreign":
                 foreign.append(alias)
                 continue
-            self.aliases[-1][here] = (kind, what)
+            if self.aliases[-1].setdefault(here, (kind, what)) != (kind, what):
+                raise self._fail(node, f"{here} is one of two things")
             if kind == "symbol":
                 if self.program.number(what[0], what[1] or "") is not None:
                     continue
@@ -288,7 +291,7 @@ class _Marker(ast.NodeTransformer):
         if not isinstance(node, ast.Lambda):
             node.decorator_list = [self.visit(d) for d in node.decorator_list]
             node.returns = None
-            for argument in ast.walk(arguments):
+            for argument in walk(arguments):
                 if isinstance(argument, ast.arg):
                     argument.annotation = None
         self.scopes.append(local_names(node))
@@ -337,7 +340,7 @@ class _Marker(ast.NodeTransformer):
 
     def _comprehension(self, node: ast.expr) -> ast.AST:
         names = {
-            child.id for child in ast.walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
+            child.id for child in walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
         }
         self.scopes.append(names)
         self.aliases.append({})

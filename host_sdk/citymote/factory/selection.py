@@ -2,20 +2,26 @@
 
 A slot is small, the index of its files has to fit a manifest, and each name costs the node heap; so nobody else's
 drivers, the other platform's hardware and the host's half of the protocol stay at home. What is imported is read off
-the sources (also inside functions); what is loaded by name is what the board description names.
+the sources (also inside functions); what is loaded by name is what the board description names, and what a linked
+source (`factory.link`) names in a text.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from .trees import walk
 
 ROOTS = ("node.app", "node.selftest")
 BOOT = ("boot.py", "main.py", "slots.py")
 _UNIX = ("x86", "x64", "armv6", "armv7m", "armv7em", "aarch64")
 _WIDE = ("x64", "aarch64")
 """Architectures with integers of 64 bits: the sound meter has kernels of its own for them."""
+_SOUND = ("sound", "listen")  # what the sound meter is linked into
+_TEXTS = re.compile(r"t\d+")  # texts that linked sources ask for by number
 
 
 def module_of(name: str) -> str:
@@ -24,10 +30,10 @@ def module_of(name: str) -> str:
 
 
 def imported(module: str, is_package: bool, text: bytes) -> set[str]:
-    """Every module that a source may ask for; names that may be a module's or a thing in it are both."""
+    """Every module that a source may ask for; names that may be a module's or a thing in it, or a text, are all."""
     package = module if is_package else module.rpartition(".")[0]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -38,6 +44,8 @@ def imported(module: str, is_package: bool, text: bytes) -> set[str]:
                 base = ".".join([*above, base] if base else above)
             found.add(base)
             found.update(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
     return found
 
 
@@ -55,7 +63,7 @@ def roots(architecture: str, board: Mapping[str, Any] | None) -> tuple[set[str],
         drivers = {str(sensor["driver"]) for sensor in board.get("sensors", ())}
         wanted.update(f"node.drivers.{driver}" for driver in drivers - {"sound_meter"})
         if "sound_meter" not in drivers:
-            never.add("node.sound")
+            never.update({"node.sound", *_SOUND})
     wanted.add("node.sound.calibrate")  # asked for by name: at the prompt, or by a session
     return wanted, never
 
@@ -66,6 +74,7 @@ def select(sources: Mapping[str, bytes], architecture: str, board: Mapping[str, 
     wanted, never = roots(architecture, board)
     if board is None:
         wanted.update(module for module in modules if module.startswith("node.drivers."))
+    wanted.update(filter(_TEXTS.fullmatch, modules))
     todo = sorted(wanted & modules.keys())
     kept: set[str] = set()
     while todo:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from .arguments import rename_arguments
+from .trees import walk
 
 Value = int | str
 _LONGEST_TEXT = 24
@@ -93,7 +94,7 @@ def _resolve(file: _File, node: ast.ImportFrom) -> str:
 
 
 def _find_imports(file: _File, files: Mapping[str, _File]) -> None:
-    for node in ast.walk(file.tree):
+    for node in walk(file.tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name in files:
@@ -113,7 +114,7 @@ def _find_imports(file: _File, files: Mapping[str, _File]) -> None:
 
 def _find_constants(file: _File) -> None:
     bound: Counter[str] = Counter()
-    for node in ast.walk(file.tree):
+    for node in walk(file.tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
             bound[node.id] += 1
         elif isinstance(node, ast.Global):
@@ -225,7 +226,7 @@ class _Scopes(ast.NodeVisitor):
                 self.visit(decorator)
         declared: set[str] = set()
         body = [node.body] if isinstance(node, ast.Lambda) else node.body
-        for child in itertools.chain.from_iterable(ast.walk(part) for part in body):
+        for child in itertools.chain.from_iterable(walk(part) for part in body):
             if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
                 names.add(child.id)
             elif isinstance(child, ast.Global):
@@ -247,7 +248,7 @@ class _Scopes(ast.NodeVisitor):
         self._function(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
-        self.fragile |= {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
+        self.fragile |= {child.id for child in walk(node) if isinstance(child, ast.Name)}
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load) and not self._hidden(node.id):
@@ -298,7 +299,7 @@ def _inline(files: Mapping[str, _File], keep: tuple[str, ...]) -> None:
 def _asked(files: Mapping[str, _File], file: _File, stays: set[str]) -> Iterator[tuple[str, str, str]]:
     """(module, name there, name here) of every import that has to stay."""
     top = {id(node) for node in file.tree.body}
-    for node in ast.walk(file.tree):
+    for node in walk(file.tree):
         if isinstance(node, ast.ImportFrom):
             source = _resolve(file, node)
             for alias in node.names:
@@ -323,7 +324,7 @@ def _local_imports(file: _File) -> set[str]:
     """Names that some function of the file imports for itself."""
     found: set[str] = set()
     top = {id(node) for node in file.tree.body}
-    for node in ast.walk(file.tree):
+    for node in walk(file.tree):
         if isinstance(node, ast.ImportFrom) and id(node) not in top:
             found |= {alias.asname or alias.name for alias in node.names}
     return found
@@ -425,7 +426,7 @@ def _private_names(file: _File) -> dict[str, list[tuple[int, int]]]:
                 raise ValueError(f"{file.name}: {name} is not where it should be")
             found[name].append((begin, begin + len(name)))
 
-    for node in ast.walk(file.tree):
+    for node in walk(file.tree):
         if isinstance(node, ast.Name):
             add(node.id, file.span(node)[0])
         elif isinstance(node, ast.Attribute):
@@ -452,7 +453,7 @@ def _private_names(file: _File) -> dict[str, list[tuple[int, int]]]:
 def _defined(file: _File) -> set[str]:
     """Private names that this file gives something to: not those of somebody else's objects that it only reads."""
     found: set[str] = set()
-    for node in ast.walk(file.tree):
+    for node in walk(file.tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -470,16 +471,16 @@ def _barred(file: _File) -> set[str]:
     found: set[str] = set()
     foreign = {
         (alias.asname or alias.name).split(".")[0]
-        for node in ast.walk(file.tree)
+        for node in walk(file.tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
         if (alias.asname or alias.name) not in file.modules
     }
-    for node in ast.walk(file.tree):
+    for node in walk(file.tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _PRIVATE.match(node.value):
             found.add(node.value)
         elif isinstance(node, ast.JoinedStr):
-            for child in ast.walk(node):
+            for child in walk(node):
                 if isinstance(child, ast.Name):
                     found.add(child.id)
                 elif isinstance(child, ast.Attribute):
@@ -500,7 +501,7 @@ def _families(files: Mapping[str, _File], by_module: Mapping[str, _File]) -> dic
     """Files whose private names may meet on one object: a class and those it is derived from."""
     related: dict[str, set[str]] = {name: {name} for name in files}
     for name, file in files.items():
-        for node in ast.walk(file.tree):
+        for node in walk(file.tree):
             if isinstance(node, ast.ClassDef):
                 for base in node.bases:
                     root = base.value if isinstance(base, ast.Attribute) else base

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from citymote_protocol import file_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 VENDOR_ID = uuid.uuid5(uuid.NAMESPACE_DNS, "citymote").bytes
@@ -66,23 +66,30 @@ def class_id(architecture: str, vendor: bytes = VENDOR_ID) -> bytes:
 
 def files(tree: Path, release: Release) -> list[File]:
     """The application's files in a tree of `build.build`, sorted by name: without the boot's, with release.json."""
-    found: list[File] = [file("release.json", release.json())]
+    held: dict[str, bytes] = {}
     for path in sorted(tree.rglob("*")):
         name = path.relative_to(tree).as_posix()
-        if path.is_file() and not any(part.startswith(".") for part in name.split("/")) and name not in BOOT:
-            found.append(file(name, path.read_bytes()))
-    return sorted(found, key=lambda file: file.name)
+        if path.is_file() and not any(part.startswith(".") for part in name.split("/")):
+            held[name] = path.read_bytes()
+    return contents(held, release)
+
+
+def contents(of: Mapping[str, bytes], release: Release) -> list[File]:
+    """The same of files that are at hand, by their names."""
+    found = [file(name, data) for name, data in of.items() if name not in BOOT]
+    return sorted([file("release.json", release.json()), *found], key=lambda file: file.name)
 
 
 def file(name: str, data: bytes) -> File:
     """A file with what a node needs to fetch it."""
-    return File(name, data, _packed(data), hashlib.sha256(data).digest())
+    packed = pack(data)
+    return File(name, data, packed if len(packed) < len(data) else b"", hashlib.sha256(data).digest())
 
 
-def _packed(data: bytes) -> bytes:
+def pack(data: bytes) -> bytes:
+    """Its raw deflate stream, for the window that a node has."""
     maker = zlib.compressobj(9, zlib.DEFLATED, -WINDOW_BITS, 9)
-    packed = maker.compress(data) + maker.flush()
-    return packed if len(packed) < len(data) else b""
+    return maker.compress(data) + maker.flush()
 
 
 def index(of: list[File]) -> bytes:

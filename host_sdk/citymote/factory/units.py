@@ -16,6 +16,7 @@ from typing import cast
 from . import names
 from .layout import Layout
 from .program import LOCAL, Function, LinkError, Module, Program, Symbol, local_names
+from .trees import walk
 
 
 @dataclass(eq=False)
@@ -31,7 +32,7 @@ class Chunk:
 
 def local_marks(tree: ast.AST) -> Iterator[str]:
     """The symbols that functions import for themselves."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == LOCAL:
             yield from (alias.name for alias in node.names)
 
@@ -92,7 +93,7 @@ class Writer:
         found: set[str] = set()
         for chunk in chunks:
             local = set(local_marks(chunk.node))
-            for node in ast.walk(chunk.node):
+            for node in walk(chunk.node):
                 if isinstance(node, ast.Name):
                     known = node.id in self.chunks or node.id in self.helpers
                     if known and node.id not in local and self._unit(node.id) != unit:
@@ -113,7 +114,7 @@ class Writer:
         for chunk in chunks:
             module = self.program.modules[chunk.symbol.module]
             taken |= set(module.foreign)
-            for node in ast.walk(chunk.node):
+            for node in walk(chunk.node):
                 if isinstance(node, Function | ast.Lambda):
                     taken |= local_names(node)
                 elif isinstance(node, ast.Name):
@@ -158,7 +159,7 @@ class Writer:
             node = renamer.visit(chunk.node)
             origin.append((chunk.path, node))
             module = self.program.modules[chunk.symbol.module]
-            used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+            used = {n.id for n in walk(node) if isinstance(n, ast.Name)}
             for here, what in module.foreign.items():
                 if here in used and foreign.setdefault(here, what) != what:
                     raise LinkError(f"unit {unit}: {here} is both {foreign[here]} and {what}")
@@ -213,7 +214,7 @@ class Writer:
 
     def raw(self, module: Module, text: bytes) -> bytes:
         """A module that stays as it is, but for where it finds what it imports of ours."""
-        for node in ast.walk(module.tree):
+        for node in walk(module.tree):
             if isinstance(node, ast.ImportFrom):
                 asked = list(self.program.bindings(module, node))
                 if not any(kind == "symbol" for _, kind, _ in asked):
@@ -253,7 +254,7 @@ def _is_number(node: ast.expr) -> bool:
 
 def _statements(node: ast.AST) -> Iterator[ast.stmt | ast.expr | ast.ExceptHandler]:
     """Everything that has a line, in an order that two trees of the same form share."""
-    return (child for child in ast.walk(node) if isinstance(child, ast.stmt | ast.expr | ast.ExceptHandler))
+    return (child for child in walk(node) if isinstance(child, ast.stmt | ast.expr | ast.ExceptHandler))
 
 
 class _Renamer(ast.NodeTransformer):
@@ -315,7 +316,7 @@ class _Renamer(ast.NodeTransformer):
                 child.name = attributes.get(child.name, child.name)
             elif isinstance(child, ast.Assign):
                 for target in child.targets:
-                    for name in ast.walk(target):
+                    for name in walk(target):
                         if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
                             name.id = attributes.get(name.id, name.id)
         return node

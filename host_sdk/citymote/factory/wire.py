@@ -19,7 +19,7 @@ from typing import Any, Self
 from citymote.errors import CitymoteError, MissingExtra
 
 BAUDRATE = 115200
-CHUNK = 512
+CHUNK = 2048
 _ANSWERS = 10.0  # s: how long a board may take to come to its prompt
 _QUIET = 5.0  # s: how long a board may say nothing in the middle of an answer
 
