@@ -27,7 +27,8 @@ HOURS = 2
 AIR = {
     "pm1": 5.0, "pm2_5": 12.3, "pm10": 20.1, "temperature": 21.5, "humidity": 44.4, "wind_direction": 120.0,
     "wind_speed": 3.2, "illuminance": 120.0, "uv_index": 1.1, "laeq": 61.3, "acceleration_x": 0.01,
-    "acceleration_y": 0.02, "acceleration_z": 9.81, "visitors": 3.0,
+    "acceleration_y": 0.02, "acceleration_z": 9.81, "vibration_x": 0.01, "vibration_y": 0.01, "vibration_z": 0.01,
+    "visitors": 3.0,
 }  # fmt: skip
 CLIMATE: dict[str, Any] = {"driver": "sht4x", "bus": "i2c0"}
 DUST: dict[str, Any] = {"driver": "pms5003", "bus": "uart0"}
@@ -36,6 +37,18 @@ SOUND: dict[str, Any] = {
     "bus": "i2s0",
     "settings": {"microphone": "inmp441", "quantities": ["laeq", "laf_max", "l10", "l90"]},
 }
+# What a node of Seoul's S-DoT measures: fine dust, temperature, humidity, wind, light, ultraviolet, vibration, visitors,
+# noise. Ten quantities by its own count, 23 columns in eight chips here.
+SDOT: tuple[dict[str, Any], ...] = (
+    CLIMATE,
+    DUST,
+    {"driver": "ltr390", "bus": "i2c0", "settings": {"ambient": True}},
+    {"driver": "lis3dh", "bus": "i2c0"},
+    {"driver": "wind_vane", "bus": "adc0"},
+    {"driver": "anemometer", "bus": "counter0"},
+    {"driver": "motion", "bus": "counter1"},
+    SOUND,
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,7 @@ def kinds() -> dict[str, Kind]:
         "one": Kind("one driver, frames not sealed", (CLIMATE,), sealed=False),
         "two": Kind("two drivers", (CLIMATE, DUST)),
         "sound": Kind("two drivers and the sound level meter", (CLIMATE, DUST, SOUND)),
+        "sdot": Kind("all quantities of S-DoT in eight chips, noise among them", SDOT),
         "virtual": Kind("all of boards/virtual", tuple(virtual["sensors"]), board=virtual),
     }
 
