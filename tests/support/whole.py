@@ -37,8 +37,8 @@ SOUND: dict[str, Any] = {
     "bus": "i2s0",
     "settings": {"microphone": "inmp441", "quantities": ["laeq", "laf_max", "l10", "l90"]},
 }
-# What a node of Seoul's S-DoT measures: fine dust, temperature, humidity, wind, light, ultraviolet, vibration, visitors,
-# noise. Ten quantities by its own count, 23 columns in eight chips here.
+# What a node of Seoul's S-DoT measures: fine dust, temperature, humidity, wind, light, ultraviolet, vibration, visitors
+# and noise, which is twenty columns in eight chips here.
 SDOT: tuple[dict[str, Any], ...] = (
     CLIMATE,
     DUST,
