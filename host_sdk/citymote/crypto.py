@@ -11,12 +11,18 @@ import hmac
 import os
 from collections.abc import Callable, Generator
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 
 from citymote_protocol.aesccm import TagError
 from citymote_protocol.crypto import Crypto
@@ -62,6 +68,33 @@ def gcm_open(key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
         return AESGCM(key).decrypt(nonce, ciphertext, aad)
     except InvalidTag:
         raise TagError("the tag does not match") from None
+
+
+def new_pem(passphrase: bytes) -> tuple[bytes, bytes]:
+    """A new private key as encrypted PEM (PKCS#8), and its compressed public key."""
+    made = ec.generate_private_key(_CURVE)
+    pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
+    return pem, _compressed(made.public_key())
+
+
+def private_of_pem(data: bytes, passphrase: bytes) -> bytes:
+    """The 32 bytes of a P-256 private key in encrypted PEM; ValueError, with nothing of it, where it does not open."""
+    try:
+        found = load_pem_private_key(data, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError("the key does not open") from None
+    if not isinstance(found, ec.EllipticCurvePrivateKey) or found.curve.name != _CURVE.name:
+        raise ValueError("the key is not of P-256")
+    return found.private_numbers().private_value.to_bytes(32, "big")
+
+
+def pair_of_der(signature: bytes) -> bytes:
+    """r || s of an ECDSA signature of P-256 in DER; ValueError where it is none."""
+    try:
+        r, s = utils.decode_dss_signature(signature)
+        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    except (ValueError, OverflowError):
+        raise ValueError("no signature of P-256 in DER") from None
 
 
 def public_key(private: bytes) -> bytes:

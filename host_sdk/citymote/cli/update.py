@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from citymote.cli import update_fleet, update_keys
 from citymote.cli.common import JsonOption, guarded, output, say
+from citymote.cli.update_keys import KEY_HELP
 
 if TYPE_CHECKING:
     from citymote.update.bundle import Bundle
@@ -16,9 +18,12 @@ BundleArgument = Annotated[Path, typer.Argument(help="The bundle.", show_default
 
 def register(app: typer.Typer) -> None:
     """Add the verb's group."""
-    group = typer.Typer(help="Releases: build, sign, inspect.", no_args_is_help=True)
+    group = typer.Typer(help="Releases: keys, build, sign, inspect, push, rollout, status.", no_args_is_help=True)
+    update_keys.register(group)
     group.command("build")(guarded(build))
+    group.command("sign")(guarded(sign))
     group.command("inspect")(guarded(inspect))
+    update_fleet.register(group)
     app.add_typer(group, name="update")
 
 
@@ -81,6 +86,46 @@ def _images(named: list[str] | None) -> Any:
             raise UsageError(f"{text!r} names no image", "", f"Write CHIP=FILE; chips: {', '.join(boards.chips())}.")
         found.append(image.read(Path(path), boards.chip(chip)))
     return tuple(found)
+
+
+def sign(
+    bundle: BundleArgument,
+    key: Annotated[list[str], typer.Option("--key", help=f"Who signs; repeat it. {KEY_HELP}")],
+    sequence: Annotated[int, typer.Option("--sequence", min=1, max=(1 << 32) - 1, help="Grows with every release.")],
+    hash_based: Annotated[
+        Path | None, typer.Option("--hash-based", help="A hash-based key for a second signature (HSS-LMS).")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", help="Record of what was published under hash-based keys; kept apart from them."),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Replace envelopes that have another sequence.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the signed bundle here, not in its place.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign a bundle: one envelope a target. Signing again with another key adds a signature.
+
+    The same sequence is never given to two releases: nodes refuse what is not above what they have confirmed.
+
+    Example: citymote update sign citymote-1.4.2.zip --key release-2026.pem --sequence 12
+    """
+    from citymote.errors import UsageError
+    from citymote.update import signing
+    from citymote.update.bundle import read
+    from citymote.update.hss_key import HssKey, Record
+
+    if hash_based and not record:
+        raise UsageError("a hash-based key signs only against a record", "", "Name it with --record FILE.")
+    found = read(bundle)
+    signers = [signing.signer(signing.open_key(name)) for name in key]
+    if hash_based and record:
+        signers.append(signing.hash_based_signer(HssKey(hash_based, Record(record))))
+    signed = signing.sign_bundle(found, sequence, signers, again=again)
+    signed.write(out or bundle)
+    if as_json:
+        print(json.dumps({"bundle": str(out or bundle), **_facts(signed)}))
+    else:
+        _show(signed)
 
 
 def inspect(

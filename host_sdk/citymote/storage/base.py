@@ -50,6 +50,18 @@ class Conflict(NamedTuple):
     data: bytes
 
 
+class Arrival(NamedTuple):
+    """A frame in the order of its arrival. `mark` grows from one to the next; `frame` is there for the kinds asked for.
+    """
+
+    mark: int
+    node: str
+    kind: str
+    sealed: bool
+    received: float | None
+    frame: Frame | None
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What a store holds, and what it has met since it was made."""
@@ -138,6 +150,10 @@ class Store(ABC):
     @abstractmethod
     def iter_descriptors(self, nodes: tuple[str, ...] = ()) -> Iterator[Frame]:
         """The descriptor frames of these nodes, or of all: by node, then store epoch and sequence."""
+
+    @abstractmethod
+    def arrivals(self, after: int = 0, kinds: tuple[str, ...] = ()) -> Iterator[Arrival]:
+        """The frames that were stored behind a mark; those of these kinds decoded."""
 
     def iter_selected(self, query: Query | None = None) -> Iterator[tuple[Frame, list[Reading]]]:
         """Frames with those of their readings that a query asks for; frames without any are passed over."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from citymote.errors import FrameProblem, StoreError
 from citymote.reading import TIME_QUALITIES
-from citymote.storage.base import CONFLICT, DUPLICATE, STORED, Conflict, Counts, Kept, Query, Store
+from citymote.storage.base import CONFLICT, DUPLICATE, STORED, Arrival, Conflict, Counts, Kept, Query, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -243,6 +243,20 @@ class LedgerStore(Store):
             condition += f" AND n.node IN ({','.join('?' * len(nodes))})"
         for _, frame in self._frames(condition, nodes):
             yield frame
+
+    def arrivals(self, after: int = 0, kinds: tuple[str, ...] = ()) -> Iterator[Arrival]:
+        from citymote.decode import Frame, decode_bare
+
+        statement = (
+            "SELECT f.id, n.node, f.kind, f.sealed, f.received, "
+            f"CASE WHEN f.kind IN ({','.join('?' * len(kinds))}) THEN f.data END "
+            "FROM frames f JOIN nodes n ON n.id = f.node WHERE f.id > ? ORDER BY f.id"
+        )
+        for mark, node, kind, sealed, received, data in self._db.execute(statement, (*kinds, after)):
+            frame = None
+            if data is not None:
+                frame = Frame(node, bool(sealed), data, decode_bare(data), received, str(self.path))
+            yield Arrival(mark, node, kind, bool(sealed), received, frame)
 
     def _frames(self, condition: str, arguments: tuple[object, ...]) -> Iterator[tuple[int, Frame]]:
         """Frames by node, store epoch and sequence, as the unique key's index has them."""

@@ -32,7 +32,15 @@ class Signer:
     algorithm: int = suit.ESP256
 
 
-__all__ = ["VENDOR_ID", "Signer", "class_id", "envelope", "manifest"]
+__all__ = ["VENDOR_ID", "Signer", "class_id", "envelope", "manifest", "sequence_of", "with_signatures"]
+
+
+def with_signatures(of: bytes, signers: Sequence[Signer]) -> bytes:
+    """The same envelope with these signatures beside those that it has; a key that signs again replaces its own."""
+    digest, blocks, made, index = suit.read_envelope(of)
+    mine = {signer.kid for signer in signers}
+    kept = [_encoded(*block) for block in blocks if block[1] not in mine]
+    return _whole(bytes(digest), [*kept, *[_block(signer, bytes(digest)) for signer in signers]], made, index)
 
 
 def _digest(data: bytes) -> bytes:
@@ -60,12 +68,18 @@ def sequence_of(made: bytes) -> int:
 
 
 def _block(signer: Signer, digest: bytes) -> bytes:
-    protected = cbor.dumps(cbor.Pairs([(1, signer.algorithm)]))
-    signed = bytes(suit.to_be_signed(digest, protected))
+    signed = bytes(suit.to_be_signed(digest, _protected(signer.algorithm)))
     signature = signer.sign(sha256(signed).digest() if signer.algorithm == suit.ESP256 else signed)
-    return bytes(
-        cbor_bytes.head(cbor.TAGGED, 18) + cbor.dumps([protected, cbor.Pairs([(4, signer.kid)]), None, signature])
-    )
+    return _encoded(signer.algorithm, signer.kid, signature)
+
+
+def _protected(algorithm: int) -> bytes:
+    return bytes(cbor.dumps(cbor.Pairs([(1, algorithm)])))
+
+
+def _encoded(algorithm: int, kid: bytes, signature: bytes) -> bytes:
+    parts = [_protected(algorithm), cbor.Pairs([(4, kid)]), None, signature]
+    return bytes(cbor_bytes.head(cbor.TAGGED, 18) + cbor.dumps(parts))
 
 
 def envelope(
@@ -74,7 +88,10 @@ def envelope(
     """A signed envelope with the index inside; ValueError where a node would find it too large."""
     made = manifest(index, sequence, class_, vendor_id)
     digest = _digest(bytes(cbor.dumps(made)))
-    blocks = [_block(signer, digest) for signer in signers]
+    return _whole(digest, [_block(signer, digest) for signer in signers], made, index)
+
+
+def _whole(digest: bytes, blocks: list[bytes], made: bytes, index: bytes) -> bytes:
     parts = cbor.Pairs([(2, cbor.dumps([digest, *blocks])), (3, made), (suit.INDEX, index)])
     out = bytes(cbor_bytes.head(cbor.TAGGED, 107) + cbor.dumps(parts))
     if not 1 <= len(blocks) <= suit.MAX_BLOCKS:
