@@ -61,7 +61,7 @@ def provide(*, quiet: bool = True, fetch: bool = True) -> Mosquitto:
         return check(Mosquitto.beside(Path(named), Path(shutil.which("mosquitto_pub") or named).parent))
     broker = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     client = shutil.which("mosquitto_pub")
-    if broker and client:
+    if broker and client and not Path(broker).is_relative_to("/snap"):  # a snap sees no configuration outside its own
         try:
             return check(Mosquitto.beside(Path(broker), Path(client).parent))
         except aptget.Unavailable:

@@ -458,6 +458,13 @@ def test_a_complete_mosquitto_is_used(no_settings: Path, monkeypatch: pytest.Mon
     assert get_mosquitto.provide().subscribe == tmp_path / "mosquitto_sub"
 
 
+def test_a_mosquitto_that_is_a_snap_is_passed_over(no_settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_mosquitto.shutil, "which", lambda name, path=None: f"/snap/bin/{name}")
+    monkeypatch.setattr(get_mosquitto, "check", lambda found: found)
+    with pytest.raises(aptget.Unavailable, match="no Mosquitto is here"):
+        get_mosquitto.provide(fetch=False)
+
+
 def test_a_starter_still_works_after_its_folder_has_moved(tmp_path: Path) -> None:
     class Packages:
         arch = "test"
