@@ -71,13 +71,9 @@ def scan(column, count, step, extra, found):
             continue
         if step > 1:
             value //= step
-        delta = value - last
-        if delta == 0:
-            if absent:
-                absent = False
-                changes += 1
-                latest = row
+        if value == last and not absent:
             continue
+        delta = value - last
         absent = False
         last = value
         changes += 1
@@ -174,33 +170,47 @@ def _put_list(buf, pos, column, count, step):
 
 def _put_masked(buf, pos, column, count, step, size):
     """First element, mask (row 1 is the high bit of its first byte), then an element for each bit that is set."""
-    last = 0
-    absent = False
-    mask = 0
-    for row in range(count):
+    nothing = ABSENT
+    last = column[0]
+    absent = last == nothing
+    if absent:
+        last = 0
+        buf[pos] = 0xF6
+        pos += 1
+    else:
+        if step > 1:
+            last //= step
+        pos = put_int(buf, pos, last)
+    mask = pos = put_head(buf, pos, BYTES, size)
+    for _ in range(size):
+        buf[pos] = 0
+        pos += 1
+    bit = 0x80
+    for row in range(1, count):
         value = column[row]
-        if value == ABSENT:
-            if absent:
-                continue
-            absent = True
-            buf[pos] = 0xF6
-            pos += 1
+        if value == nothing:
+            if not absent:
+                absent = True
+                buf[mask] |= bit
+                buf[pos] = 0xF6
+                pos += 1
         else:
             if step > 1:
                 value //= step
-            if value == last and row and not absent:
-                continue
-            absent = False
-            pos = put_int(buf, pos, value - last)
-            last = value
-        if row == 0:
-            pos = put_head(buf, pos, BYTES, size)
-            mask = pos
-            for _ in range(size):
-                buf[pos] = 0
-                pos += 1
-        else:
-            buf[mask + ((row - 1) >> 3)] |= 0x80 >> ((row - 1) & 7)
+            if value != last or absent:
+                absent = False
+                buf[mask] |= bit
+                delta = value - last
+                last = value
+                if -24 <= delta < 24:
+                    buf[pos] = delta if delta >= 0 else 0x1F - delta
+                    pos += 1
+                else:
+                    pos = put_int(buf, pos, delta)
+        bit >>= 1
+        if bit == 0:
+            bit = 0x80
+            mask += 1
     return pos
 
 
