@@ -3,8 +3,9 @@
 Three layers: the defaults of `settings_table`, the deployed `settings.json` of the factory or the simulation, and
 what commands have changed since, which alone is stored. A value outside its limits is refused with a sentence that
 says which key, why, and what is allowed; a bad deployed value leaves that one key at its default, so a typing error
-does not silence a node. Secrets are marked: `public()` hides them, and the journal is told their text before anything
-can log it.
+does not silence a node. What a later version has stored and this one does not know is kept as it is: an application
+that comes back after a trial neither stumbles over it nor loses it. Secrets are marked: `public()` hides them, and the
+journal is told their text before anything can log it.
 """
 
 import json
@@ -26,12 +27,13 @@ class Settings:
         self.problems = []  # sentences about values that could not be taken
         self._deployed = {}
         self._changed = {}
+        self._kept = {}  # stored, but not for this version: an unknown key, a value that it may not have
         self._foreign = False  # stored by a later version of this firmware: not to be overwritten
         self._take(self._deployed, deployed or {})
         self._load()
         self._merge()
 
-    def _take(self, into, values):
+    def _take(self, into, values, kept=None):
         from .settings_table import check
 
         for key in sorted(values):
@@ -39,6 +41,8 @@ class Settings:
                 into[key] = check(key, values[key])
             except SettingsError as e:
                 self.problems.append(str(e))
+                if kept is not None:
+                    kept[key] = values[key]
 
     def _load(self):
         data = load(self._path, 16384)
@@ -54,7 +58,7 @@ class Settings:
         if version > VERSION:
             self._foreign = True
             self.problems.append("stored settings: version %d, this firmware knows %d" % (version, VERSION))
-        self._take(self._changed, values)
+        self._take(self._changed, values, self._kept)
 
     def _merge(self):
         from .settings_table import TABLE
@@ -76,15 +80,18 @@ class Settings:
 
         if self._foreign:
             raise SettingsError("stored settings: of a later version, not overwritten")
-        changed = dict(self._changed)
+        changed, kept = dict(self._changed), dict(self._kept)
         for key in sorted(values):
             if values[key] is None:
                 row(key)
                 changed.pop(key, None)
             else:
                 changed[key] = check(key, values[key])
-        save(self._path, json.dumps({"version": VERSION, "values": changed}).encode())
-        self._changed = changed
+            kept.pop(key, None)
+        stored = dict(kept)
+        stored.update(changed)
+        save(self._path, json.dumps({"version": VERSION, "values": stored}).encode())
+        self._changed, self._kept = changed, kept
         self._merge()
 
     def secrets(self):

@@ -252,5 +252,6 @@ def main(seed, first, step, depth, only=()):
     print(json.dumps({"operations": whole, "tried": tried}))
 
 
-arguments = [int(a) for a in sys.argv[1:]]
-main(*arguments[:4], only=arguments[4:])
+if __name__ == "__main__":
+    arguments = [int(a) for a in sys.argv[1:]]
+    main(*arguments[:4], only=arguments[4:])

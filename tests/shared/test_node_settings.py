@@ -1,5 +1,6 @@
 """The node's settings and journal: checked, layered, kept atomically, silent about secrets."""
 
+import json
 import os
 import sys
 
@@ -161,3 +162,27 @@ def test_lines_are_found_by_level_and_kept_short():
     log(2, "information")
     assert len(log.lines(0)) == 1
     assert len(log.lines(0)[0][2]) == 120
+
+
+def test_what_a_later_version_has_stored_outlives_an_older_one_and_its_changes():
+    from node.files import load, save
+
+    name = path("newer")
+    save(name, b'{"version": 1, "values": {"interval": 60, "of_tomorrow": [1, 2], "profile": "dream"}}')
+    older = Settings(name)
+    assert (older["interval"], older["profile"]) == (60, "on"), "what it knows is in force, the rest at its default"
+    assert len(older.problems) == 2
+    older.change({"batch": 7})
+    stored = json.loads(load(name, 16384))["values"]
+    assert stored == {"interval": 60, "batch": 7, "of_tomorrow": [1, 2], "profile": "dream"}
+    older.change({"profile": "sleep"})
+    assert Settings(name)["profile"] == "sleep", "what the owner says now counts"
+
+
+def test_what_an_older_version_has_stored_is_in_force_in_a_later_one():
+    from node.files import save
+
+    name = path("older")
+    save(name, b'{"version": 1, "values": {"interval": 600}}')
+    s = Settings(name)
+    assert (s["interval"], s["update_window"], s.problems) == (600, "", [])

@@ -163,9 +163,7 @@ class Electrochemical:
     def _corrected(self, we, ae):
         if self._temperature is None:
             return (self._corrected_quantity, None, NO_ANSWER)
-        signal = compensated(
-            self._algorithm, self._factors, we, ae, self._zeros[0], self._zeros[1], self._temperature
-        )
+        signal = compensated(self._algorithm, self._factors, we, ae, self._zeros[0], self._zeros[1], self._temperature)
         if signal is None:
             return (self._corrected_quantity, None, OUT_OF_RANGE)
         return self._reading(1, signal)

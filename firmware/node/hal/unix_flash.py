@@ -6,8 +6,8 @@ block (u32 pairs), for figures of wear that cost the node no heap. `RamFlash` do
 cut the power at every operation and mount again in the same process.
 
 Both lose power at a chosen operation: erasures and programs are counted from 1, and the k-th is either not done
-at all or torn, half of it done, before the lights go out. Both refuse what flash cannot do: setting a bit that
-was cleared without erasing the block.
+at all or torn, half of it done and some bits of what comes next, before the lights go out. Both refuse what flash
+cannot do: setting a bit that was cleared without erasing the block.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -17,6 +17,7 @@ BLOCK = 4096
 
 READ_SIZE = 128  # MicroPython gives littlefs a cache of four reads: files up to 512 bytes stay in their directory
 PROGRAM_SIZE = 32
+_FRINGE = 64  # bytes behind what was done whose bits are neither as before nor as wanted
 
 
 class PowerCut(BaseException):
@@ -69,10 +70,13 @@ class _Flash:
             return self._gone()
         torn = self._operate()
         if torn:
-            buf = memoryview(buf)[: len(buf) // 2]
+            half = len(buf) // 2
+            rest = bytes(memoryview(buf)[half : half + _FRINGE])
+            buf = memoryview(buf)[:half]
         self._program(block, offset, buf)
         self._worn(block, 0, len(buf))
         if torn:
+            self._tear(block, offset + half, rest, False)
             self._die()
         return 0
 
@@ -88,9 +92,21 @@ class _Flash:
             self._erase(arg, BLOCK // 2 if torn else BLOCK)
             self._worn(arg, 1, 0)
             if torn:
+                self._tear(arg, BLOCK // 2, bytes(_FRINGE), True)
                 self._die()
             return 0
         return 0
+
+    def _tear(self, block, offset, wanted, erased):
+        # Cells whose charge was under way: some bits have changed already, others have not.
+        cells = bytearray(len(wanted))
+        self.readblocks(block, cells, offset)
+        seed = self.operations * 40503 + block * 30011 + 1
+        for i in range(len(cells)):
+            seed = (seed * 20077 + 12345) & 0x7FFFFFFF
+            noise = seed >> 16 & 0xFF
+            cells[i] = cells[i] | noise if erased else cells[i] & (wanted[i] | noise)
+        self._put(block, offset, cells)
 
     def _worn(self, block, erased, programmed):
         pass
@@ -122,6 +138,9 @@ class RamFlash(_Flash):
                 raise RuntimeError("flash: byte %d of block %d programmed twice without an erasure" % (offset, block))
             cells[offset] = b
             offset += 1
+
+    def _put(self, block, offset, cells):
+        self.cells[block][offset : offset + len(cells)] = cells
 
     def _erase(self, block, n):
         cells = self.cells[block]
@@ -181,6 +200,8 @@ class FileFlash(_Flash):
         f = self._f
         f.seek(block * BLOCK + offset)
         f.write(buf)
+
+    _put = _program
 
     def _erase(self, block, n):
         f = self._f
