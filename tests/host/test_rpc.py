@@ -21,6 +21,7 @@ from citymote.node import Node, Role
 from citymote.owner import OwnerStore
 from citymote.reach import way_to
 from citymote.testing.fake_node import FakeNode
+from citymote.testing.fake_port import FakePort
 from citymote.testing.fake_wire import FakeTransport
 from citymote.transports.base import NoAnswer, Unreachable
 from citymote.transports.rpc import MqttTransport
@@ -110,43 +111,15 @@ def test_a_node_that_is_not_there_and_a_broker_that_is_not(broker: Broker, store
 
 
 def test_over_a_real_socket(store: OwnerStore) -> None:
-    """The same `Node` over UDP: datagrams of this machine, into a fake node's message layer."""
+    async def main(port: FakePort) -> None:
+        way = way_to(f"udp:127.0.0.1:{port.number}", port.node.id)
+        async with Node(way, port.node.label.public, store) as node:
+            assert (await node.info()).node == port.node.id
+            await node.configure({"broker_ca": "ab" * 1500})
 
-    class Port(asyncio.DatagramProtocol):
-        def __init__(self, wire: FakeTransport) -> None:
-            self.wire = wire
-            self.peer: Any = None
-            self.tasks: set[asyncio.Task[None]] = set()
-
-        def connection_made(self, transport: Any) -> None:
-            self.transport = transport
-
-        def datagram_received(self, data: bytes, addr: Any) -> None:
-            self.peer = addr
-            self.tasks.add(asyncio.ensure_future(self.wire.send(data)))
-
-        async def answer(self) -> None:
-            while True:
-                self.transport.sendto(await self.wire.receive(), self.peer)
-
-    async def main() -> None:
-        fake = FakeNode()
-        fake.start()
-        fake.flash.owner, fake.online = store.owner_public, True
-        wire = fake.connect("udp")
-        await wire.connect()
-        transport, port = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: Port(wire), local_addr=("127.0.0.1", 0)
-        )
-        pump = asyncio.create_task(port.answer())
-        number = transport.get_extra_info("sockname")[1]
-        async with Node(way_to(f"udp:127.0.0.1:{number}", fake.id), fake.label.public, store) as node:
-            assert (await node.info()).node == fake.id
-        pump.cancel()
-        transport.close()
-        await fake.stop()
-
-    asyncio.run(main())
+    with FakePort(store.owner_public) as port:
+        asyncio.run(main(port))
+        assert port.node.flash.pending == {"broker_ca": "ab" * 1500}
 
 
 def test_a_node_has_credentials_of_its_own_until_they_are_revoked(mosquitto: Any, tmp_path: Path) -> None:

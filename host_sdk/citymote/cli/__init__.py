@@ -19,6 +19,8 @@ VERBS = (
     "boards",
     "flash",
     "label",
+    "owner",
+    "fleet",
     "scan",
     "provision",
     "node",

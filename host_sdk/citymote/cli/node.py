@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from citymote.cli import node_talk
 from citymote.cli.common import JsonOption, guarded, say
 from citymote.errors import UsageError
 
@@ -14,9 +16,20 @@ if TYPE_CHECKING:
     from citymote.calibration import Request, Result
 
 
+class NodeFirst(TyperGroup):
+    """Takes the node in front of the verb as well, as people say it: citymote node NODE info."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the verb first where it comes second."""
+        if len(args) > 1 and args[0] not in self.commands and args[1] in self.commands:
+            args = [args[1], args[0], *args[2:]]
+        return super().parse_args(ctx, args)
+
+
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(no_args_is_help=True, help="Talk to one node.")
+    group = typer.Typer(cls=NodeFirst, no_args_is_help=True, help="Talk to one node: citymote node NODE info.")
+    node_talk.register(group)
     group.command("calibrate-sound")(guarded(calibrate_sound))
     app.add_typer(group, name="node")
 

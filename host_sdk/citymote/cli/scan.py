@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,6 +39,10 @@ def look(
             show_default=False,
         ),
     ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option("--label", help="Only nodes whose label is in this photo or text; may be repeated."),
+    ] = None,
     radio: RadioOption = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -47,10 +52,10 @@ def look(
 
     Example: citymote scan --seconds 5 --state unowned --json
     """
-    wanted = _state(state)
+    wanted, named = _state(state), _labels(labels)
     adapter = None if radio is None else open_radio(radio)
     try:
-        found = asyncio.run(_look(seconds, wanted, adapter, as_json))
+        found = asyncio.run(_look(seconds, wanted, named, adapter, as_json))
     finally:
         if adapter is not None:
             adapter.close()
@@ -71,14 +76,26 @@ def _state(name: str | None) -> State | None:
         raise typer.BadParameter(f"there is no state {name!r}", param_hint="--state") from None
 
 
+def _labels(paths: list[Path] | None) -> set[str] | None:
+    if paths is None:
+        return None
+    from citymote.label import load
+
+    return {label.node for path in paths for label in load(path)}
+
+
 def _live() -> bool:
     return sys.stdout.isatty()
 
 
-async def _look(seconds: float, wanted: State | None, radio: object, as_json: bool) -> dict[str, Sighting]:
+async def _look(
+    seconds: float, wanted: State | None, named: set[str] | None, radio: object, as_json: bool
+) -> dict[str, Sighting]:
     found: dict[str, Sighting] = {}
 
     def take(sighting: Sighting) -> bool:
+        if named is not None and sighting.node not in named:
+            return False
         if wanted is not None and sighting.state != wanted:
             found.pop(sighting.node, None)
             return False
