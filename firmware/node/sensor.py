@@ -53,6 +53,7 @@ class Sensor:
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
         self.tell = None  # called with each reading, or None, for the drivers that want to know it
+        self.timed = None  # called with the time of a reading, in s2000, where the driver learns it
         self.alarms = {}  # quantity -> (lowest, highest) of what is usual, where the board description has some
         self.alarm = None  # called with (column, value, quality) when a reading leaves the usual, and when one is back
         self._unusual = []
@@ -102,6 +103,8 @@ class Sensor:
             self._watch(readings)
         if self.tell:
             self.tell(readings)
+        if self.timed and readings and self.driver.time is not None:
+            self.timed(self.driver.time)
         if not begin:
             self._add(readings, code)
         return readings is not None

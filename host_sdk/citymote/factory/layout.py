@@ -121,7 +121,7 @@ class Layout:
 
 
 # The driver contract (firmware/node/drivers/README.md): a driver of somebody's own has these.
-_CONTRACT = "DRIVER BUS BAUDRATE QUANTITIES ACCUMULATES LEAD RATE WANTS ADDRESS start read stop run know code text"
+_CONTRACT = "DRIVER BUS BAUDRATE QUANTITIES ACCUMULATES LEAD RATE WANTS ADDRESS start read stop run know time code text"
 DRIVERS = frozenset(_CONTRACT.split())
 
 APPLICATION = Layout(
