@@ -9,7 +9,7 @@ clock's news reach the store, and what the end of a virtual node's run means is 
 # pyright: reportAttributeAccessIssue=false
 import asyncio
 
-from .clock import NETWORK, SATELLITE, Clock
+from .clock import NETWORK, Clock
 from .journal import INFO, WARNING, reason
 from .supervisor import Supervisor
 
@@ -76,20 +76,6 @@ class Node:
             self.asked.set()
             await asyncio.sleep_ms(pause)
 
-    def _hear_satellites(self, seconds):
-        # A sentence comes up to a second after the second it tells: a network's time is better while the two agree.
-        clock = self.clock
-        if clock.state == NETWORK and abs(clock.now() - seconds) <= 2:
-            return
-        before = clock.state
-        try:
-            error = clock.hear(seconds, SATELLITE)
-        except ValueError:
-            return  # a receiver that has been through too many weeks
-        self.hal.rtc(clock.now())
-        if before != SATELLITE:
-            self.log(INFO, "time from satellites, %d ms off" % error)
-
     async def _release(self):
         # A link without a time: what waits for a date is sent as it is, in the end.
         while not self.clock.known:
@@ -108,7 +94,9 @@ class Node:
             if hasattr(sensor.driver, "run"):
                 keep(sensor.name, sensor.driver.run)
             if hasattr(sensor.driver, "time"):
-                sensor.timed = self._hear_satellites
+                from .satellites import Listener
+
+                sensor.timed = Listener(self.clock, self.hal, self.log).hear
         if self.settings["time_source"] == "network" and not (self.clock.known or self.settings["lorawan"]):
             try:
                 await asyncio.wait_for_ms(self.asked.wait(), _FIRST_TIME)

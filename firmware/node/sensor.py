@@ -30,6 +30,8 @@ def counts(code):
 class Sensor:
     """A driver and the columns it fills, `gather`; `entry` is its part of the board description."""
 
+    timed = None  # called with the time of a reading, in s2000, where the driver learns it
+
     def __init__(self, index, entry, driver, instance, gather, uptime, log, power=None):
         self.index = index
         self.name = entry["driver"]
@@ -53,7 +55,6 @@ class Sensor:
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
         self.tell = None  # called with each reading, or None, for the drivers that want to know it
-        self.timed = None  # called with the time of a reading, in s2000, where the driver learns it
         self.alarms = {}  # quantity -> (lowest, highest) of what is usual, where the board description has some
         self.alarm = None  # called with (column, value, quality) when a reading leaves the usual, and when one is back
         self._unusual = []

@@ -34,8 +34,8 @@ def told(folder: Path, receiver: GNSS, seconds: int, *, network_time: bool = Fal
     return [r for r in citymote.readings(messages) if r.quantity == "temperature"]
 
 
-def receiver(**options: Any) -> GNSS:
-    return GNSS(lambda now: 37.5, lambda now: 127.0, lambda now: 38.0, **({"start": START} | options))
+def receiver(start: int = START, acquisition: int = 0) -> GNSS:
+    return GNSS(lambda now: 37.5, lambda now: 127.0, lambda now: 38.0, start=start, acquisition=acquisition)
 
 
 def seconds_of(readings: list[Reading]) -> list[int]:
