@@ -14,6 +14,8 @@ _CUT = 1800  # s that a status waits for the open batch to become a frame
 _NEVER = 1000000000  # s; the age of a sensor that has not given a reading since boot
 _SENSOR_AGE = 109
 _SENSOR_ERRORS = 110
+_SOUND_LOST = 117
+_SOUND_OVERLOAD = 118
 # heap_free, heap_low_water, uptime, boot_count, reset_cause, store_depth, store_discarded, store_used, clock_state,
 # clock_drift, link_failures, task_restarts: the registry's ids, in the order of `values`; a test holds the names to it.
 _FIXED = b"\x64\x65\x66\x67\x68\x6a\x6b\x6c\x6f\x70\x71\x72"
@@ -32,6 +34,9 @@ class Health:
         columns = [(quantity, 0) for quantity in _FIXED]
         for quantity in (_SENSOR_AGE, _SENSOR_ERRORS):
             columns += [(quantity, sensor.index) for sensor in node.sensors[:24]]  # a frame takes 64 columns
+        for sensor in node.sensors:
+            if sensor.name == "sound_meter":
+                columns += [(_SOUND_LOST, sensor.index), (_SOUND_OVERLOAD, sensor.index)]
         self.columns = tuple(sorted(columns))
         self.piece = len(columns)  # columns a frame
 
@@ -58,12 +63,16 @@ class Health:
         fixed = dict(zip(_FIXED, numbers))
         out = []
         for quantity, instance in self.columns:
-            if quantity in (_SENSOR_AGE, _SENSOR_ERRORS):
+            if quantity not in fixed:
                 for sensor in node.sensors:
                     if sensor.index == instance:
                         break
                 if quantity == _SENSOR_ERRORS:
                     out.append(sensor.errors)
+                elif quantity == _SOUND_LOST:
+                    out.append(sensor.driver.lost)
+                elif quantity == _SOUND_OVERLOAD:
+                    out.append(sensor.driver.overloads)
                 else:
                     out.append(_NEVER if sensor.good_at is None else uptime - sensor.good_at // 1000)
             else:
@@ -74,6 +83,9 @@ class Health:
         """Say how the node is."""
         node = self._node
         values = self.values()
+        for sensor in node.sensors:
+            if sensor.name == "sound_meter":
+                sensor.driver.lost = sensor.driver.overloads = 0  # told
         time, state = node.moment()
 
         for at in range(0, len(values), self.piece):

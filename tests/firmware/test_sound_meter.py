@@ -10,6 +10,7 @@ import pytest
 from tests.firmware.collecting import START, Collector
 from tests.support.node import said, scripted
 
+import citymote
 from citymote import registry
 from citymote.broker import Broker
 from citymote.testing.bridge import Wiring
@@ -284,12 +285,14 @@ for pause in (0, 20, 150, {pause}, 0):
     meter.read()
     say(meter.last_lost, lost[0])
     lost[0] = 0
+say(meter.lost, 0)
 task.cancel()
 """
 
 
 def test_pauses_shorter_than_the_queue_lose_nothing_and_longer_ones_are_counted(tmp_path: Path) -> None:
-    counted = run(scripted(tmp_path, STALLED.format(pause=600)))
+    *counted, (told, _) = run(scripted(tmp_path, STALLED.format(pause=600)))
+    assert told == sum(c for c, _ in counted), "what the health report says"
     assert [c for c, _ in counted[:3]] == [0, 0, 0]
     assert counted[3][1] > 10_000, "the test's own queue must have run over"
     assert sum(c for c, _ in counted) == pytest.approx(sum(lost for _, lost in counted), abs=8192)
@@ -340,6 +343,27 @@ def test_a_second_that_is_too_loud_or_too_quiet_is_marked(tmp_path: Path) -> Non
 def test_percentiles_name_their_base_in_the_registry() -> None:
     for name in ("l10", "l50", "l90"):
         assert registry.quantity(name).base == "LAF 125 ms"
+
+
+def test_overload_and_loss_are_in_the_health_report(tmp_path: Path) -> None:
+    """Since the report before: four seconds of 121 dB are in one of them, and in no other."""
+    microphone = I2SMicrophone(lambda now: 60.0, heard="always")
+    meter: dict[str, Any] = {"driver": "sound_meter", "bus": "i2s0"}
+    settings: dict[str, Any] = {"interval": 10, "until": START + 60, "batch": 1, "status_interval": 1}
+    with Broker() as broker, Collector(broker.port) as collector:
+        settings |= {"broker_host": "127.0.0.1", "broker_port": broker.port, "unsealed": True}
+        with VirtualNode(
+            tmp_path, board={"board": "virtual", "sensors": [meter]}, settings=settings,
+            wiring=Wiring({"i2s0": microphone}), start_time=START, heap="200k",
+        ) as node:  # fmt: skip
+            node.at(23_000, lambda: setattr(microphone, "calibrator", 121.0))
+            node.at(27_000, lambda: setattr(microphone, "calibrator", None))
+            node.start()
+            readings = list(citymote.readings(collector.all_of(node.wait(60))))
+    overloads = [r.value for r in readings if r.quantity == "sound_overload"]
+    assert sum(value or 0 for value in overloads) == pytest.approx(4, abs=1)
+    assert sum(bool(value) for value in overloads) == 1
+    assert {r.value for r in readings if r.quantity == "sound_lost"} == {0}
 
 
 class Heard(I2SMicrophone):

@@ -32,7 +32,7 @@ class Interval:
         self.fasts = 0
         self.laf_max = self.las_max = self.lc_peak = None
         self.laf_min = None
-        self.overload = False
+        self.overloads = 0  # seconds in which the microphone or the converter touched its limit
         self.lost = 0
         self.faulty = 0  # blocks left out because something was wrong with the wires ...
         self.fault = signal.OK  # ... and what, last
@@ -56,7 +56,7 @@ class Interval:
             words[at + 2] += q[12 + at] + (carry >> 22)
         self.blocks += blocks
         if second[7]:
-            self.overload = True
+            self.overloads += 1
         for i in range(engine.fasts):
             self._count(engine.key_level(engine.fast[i]), 1)
         self._extremes(fast_max, fast_min, slow_max, peak)

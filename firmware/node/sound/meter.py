@@ -117,6 +117,7 @@ class Meter:
         self._running = False
         self._told = signal.OK  # the fault that was noticed last
         self.starts = 0  # how often the bus was opened
+        self.lost = self.overloads = 0  # samples, and seconds, since the health report that last told of them
 
     # The driver
 
@@ -153,7 +154,7 @@ class Meter:
             code = _CODES[interval.fault]
             if code == _WARMING_UP and self._running and now - self._opened > _PATIENCE:
                 code = _SHORT_READ  # the bus is open and no word came: no clock
-        elif interval.overload:
+        elif interval.overloads:
             code = _SATURATED
         elif (
             covered * 2 < now - self._read_at
@@ -174,6 +175,8 @@ class Meter:
             values += [bank.level(k, self.engine.base) for k in range(len(bank.quantities))]
             bank.clear()
         self.last_lost = interval.lost
+        self.lost += interval.lost
+        self.overloads += interval.overloads
         self.last_fault = interval.fault
         interval.clear()
         self._read_at = now

@@ -53,7 +53,7 @@ def levels(f, rate, kind):
             "laeq": db(total.mean(2)), "lceq": db(total.mean(1)), "lzeq": db(total.mean(0)),
             "laf_max": db(total.laf_max), "laf_min": db(total.laf_min), "las_max": db(total.las_max),
             "lc_peak": db(total.lc_peak), "l10": db(total.exceeded(10)), "l50": db(total.exceeded(50)),
-            "l90": db(total.exceeded(90)), "overload": total.overload, "fault": total.fault,
+            "l90": db(total.exceeded(90)), "overload": bool(total.overloads), "fault": total.fault,
             "blocks": total.blocks, "fast": fast, "slow": slow,
         }))  # fmt: skip
 
