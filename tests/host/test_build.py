@@ -113,9 +113,15 @@ def test_the_whole_application_compiles_for_every_target(arch: str, tmp_path: Pa
     assert built == {name if name in building.STARTED_BY_NAME else f"{name[:-3]}.mpy" for name in wanted}
 
 
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the trees of all architectures: linking takes longest and is done once."""
+    return tmp_path_factory.mktemp("app")
+
+
 @pytest.mark.parametrize("arch", ["x86", "x64", "xtensawin", "rv32imc"])
-def test_what_is_deployed_is_linked_and_has_what_is_asked_for_by_name(arch: str, tmp_path: Path) -> None:
-    built = set(tree(building.build(arch, tmp_path / "app")))
+def test_what_is_deployed_is_linked_and_has_what_is_asked_for_by_name(arch: str, output: Path) -> None:
+    built = set(tree(building.build(arch, output / arch)))
     drivers = {f"node/drivers/{path.stem}.mpy" for path in (resources.firmware() / "node" / "drivers").glob("*.py")}
     assert built >= drivers | {"main.py", "boot.py", "slots.mpy", "core.mpy", "node/app.mpy", "node/hal/esp32.mpy"}
     assert "node/store.mpy" not in built, "it is part of a unit"
@@ -134,11 +140,10 @@ def defined(source: Path) -> set[str]:
     return names
 
 
-def test_what_a_linked_module_imports_of_another_is_there() -> None:
+def test_what_a_linked_module_imports_of_another_is_there(output: Path) -> None:
     """A module that went into a unit, or a name that was made short, is asked for by nobody under its old one."""
-    built = building.build("x86")
-    top = built.with_name(f".{built.name}-src")
-    modules = {module_of(str(path.relative_to(top))): path for path in top.rglob("*.py")}
+    modules = {module_of(name): path for name, path in building.linked_sources(output).items()}
+    assert "core" in modules
     missing: list[str] = []
     for module, path in modules.items():
         asked = ast.walk(ast.parse(path.read_text()))
