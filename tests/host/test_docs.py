@@ -1,4 +1,6 @@
-"""The examples of docs/decode.md and docs/collect.md, run as a user would run them, in a folder with a user's files."""
+"""Pages are true: the examples of docs/decode.md and docs/collect.md run as a user would run them, in a folder with a
+user's files, and what any page names of the checkout and of the command line is there.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.host.brokers import Broker, Publisher
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TOP = Path(__file__).resolve().parents[2]
+CALL = re.compile(r"citymote ([a-z][a-z-]*)")
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -90,3 +93,44 @@ def test_every_line_of_an_example_is_one_that_is_run(name: str) -> None:
     text = (TOP / "docs" / name).read_text(encoding="utf-8")
     shown = set(re.findall(r"^```(\w+)", text, re.MULTILINE))
     assert shown <= {"sh", "python", "json"}
+
+
+# -- what pages say of the checkout ------------------------------------------------------------------------------------
+
+PAGES = sorted([*(TOP / "docs").glob("*.md"), *TOP.glob("*.md"), *(TOP / "protocol").rglob("*.md")])
+NAMES = [path.relative_to(TOP).as_posix() for path in PAGES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_page_links_to_is_there(name: str) -> None:
+    page = TOP / name
+    links = re.findall(r"\]\((?!\w+:)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_path_that_a_page_names_is_there(name: str) -> None:
+    named = re.findall(
+        r"`((?:firmware|host_sdk|protocol|tools|tests|boards|docs)/[\w./-]+)`", (TOP / name).read_text("utf-8")
+    )
+    assert [path for path in named if not (TOP / path).exists()] == []
+
+
+def verbs() -> set[str]:
+    from typer.main import get_command
+
+    from citymote.cli import application
+
+    group: Any = get_command(application())
+    found = set(group.commands)
+    for verb, command in group.commands.items():
+        found |= {f"{verb} {name}" for name in getattr(command, "commands", {})}
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("protocol/spec/")])
+def test_a_verb_that_a_page_names_is_one(name: str) -> None:
+    text = (TOP / name).read_text(encoding="utf-8")
+    lines = "\n".join(body for _, body in BLOCK.findall(text)).splitlines()
+    calls = [*re.findall(r"`citymote ([a-z][a-z-]*)", text), *(m[1] for m in map(CALL.match, lines) if m)]
+    assert sorted(set(calls) - verbs()) == []
