@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """One node of a table. `place` is millionths of a degree (WGS 84) and centimetres above ground."""
+    """One node of a table. `place` is millionths of a degree (WGS 84) and metres above ground."""
 
     node: str
     label: Label | None = None
@@ -93,7 +93,7 @@ class Row:
         if self.place is None:
             return None, None, None
         latitude, longitude, *height = self.place
-        return latitude / 1e6, longitude / 1e6, height[0] / 100 if height else None
+        return latitude / 1e6, longitude / 1e6, float(height[0]) if height else None
 
 
 def load(path: Path) -> Plan:
@@ -266,7 +266,7 @@ def _place(where: str, cells: Mapping[str, str]) -> tuple[int, ...] | None:
         return None
     try:
         latitude, longitude = (round(float(text) * 1e6) for text in texts[:2])
-        height = [round(float(texts[2]) * 100)] if texts[2] else []
+        height = [round(float(texts[2]))] if texts[2] else []
     except ValueError:
         raise PlanError(f"{where}: no place", "latitude and longitude are degrees, height is metres") from None
     if abs(latitude) > 90_000_000 or abs(longitude) > 180_000_000:

@@ -53,6 +53,14 @@ def test_for_people_the_nearest_first_and_by_state(air: Air) -> None:
     assert scan(air, "--state", "trial-failed").stdout.startswith(node_id(2))
 
 
+def test_only_those_whose_label_is_at_hand(air: Air, tmp_path: Path) -> None:
+    other = "CM1:0DNHFMFJW4P44HZRQKKEARX483S7E0VXG4PYPCX0YJGKJHERK319C001081G81860W40J2GB1G6GW3SG3XW0"
+    (tmp_path / "labels.txt").write_text(other + "\n")
+    done = scan(air, "--json", "--label", str(tmp_path / "labels.txt"))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert other not in done.stderr
+
+
 def test_nobody_there_and_nothing_to_listen_with() -> None:
     with Air() as air:
         done = scan(air)

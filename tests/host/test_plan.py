@@ -92,7 +92,7 @@ def test_secrets_are_in_files_of_their_owner_alone(folder: Path) -> None:
 def test_a_table_names_nodes_by_label_key_or_id_and_places_them(folder: Path) -> None:
     text = (
         "label,node,public_key,station,latitude,longitude,height,tags,batch\n"
-        f"{LABEL.text()},,,pole-1,37.5665,126.978,3.5,north quay,3\n"
+        f"{LABEL.text()},,,pole-1,37.5665,126.978,3.9,north quay,3\n"
         ",2VNZW-9VSYY-=x,,,,,,,\n"
     )
     with pytest.raises(PlanError, match=":3: no node"):
@@ -100,7 +100,7 @@ def test_a_table_names_nodes_by_label_key_or_id_and_places_them(folder: Path) ->
     text = text.replace("2VNZW-9VSYY-=x", "0123456789ab")
     first, second = rows(put(folder, text, "n.csv"))
     assert (first.node, first.label, first.station) == (LABEL.node, LABEL, "pole-1")
-    assert (first.place, first.coordinates) == ((37566500, 126978000, 350), (37.5665, 126.978, 3.5))
+    assert (first.place, first.coordinates) == ((37566500, 126978000, 4), (37.5665, 126.978, 4.0))
     assert (first.tags, first.settings) == (("north", "quay"), {"batch": 3})
     assert (second.node, second.place, second.settings) == ("0123456789ab", None, {})
     assert LABEL.text() not in repr(first) + str(first.given)

@@ -435,18 +435,18 @@ def test_rows_say_where_a_node_hangs(make: Any) -> None:
         async with make() as city:
             (node,) = city.nodes
             row = Row(
-                node.id, station="pole-17", place=(37566500, 126978000, 350), tags=("north",), settings={"batch": 3}
+                node.id, station="pole-17", place=(37566500, 126978000, 4), tags=("north",), settings={"batch": 3}
             )
             assert (await city.run(nodes=[row])).failed == []
             in_force = node.flash.forced
             assert (in_force["station"], in_force["place"], in_force["batch"]) == (
                 "pole-17",
-                [37566500, 126978000, 350],
+                [37566500, 126978000, 4],
                 3,
             )
             assert city.fleet.get(node.id).station == "pole-17"
             (station,) = city.fleet.stations()
-            assert (station.latitude, station.height) == (37.5665, 3.5)
+            assert (station.latitude, station.height) == (37.5665, 4.0)
 
     virtually(main)
 
