@@ -301,6 +301,23 @@ class Node:
         """[state, reason, sequence, progress, wanted digest or None, offset, total] of its update."""
         return self._items(await self._get("update"), "the state of its update")
 
+    async def offer_update(self, envelope: bytes) -> None:
+        """Offer it a release (SPEC 14.6). The same one again changes nothing."""
+        self._checked(await self.session.request(POST, "update", envelope), "the release")
+
+    async def put_update_keys(self, statement: bytes) -> None:
+        """Give it a key set that its root has signed (SPEC 14.7)."""
+        self._checked(await self.session.request(PUT, "update/keys", statement), "the key set")
+
+    async def put_update_file(self, digest: bytes, offset: int, data: bytes) -> int:
+        """Bytes of the file that it wants, from there on; the offset that is due next."""
+        options = [(URI_QUERY, b"d=" + digest[:8].hex().encode()), (URI_QUERY, b"o=%d" % offset)]
+        answer = await self.session.request(PUT, "update/file", data, options)
+        due = self._items(answer, "a piece of a file")
+        if not isinstance(due, int):
+            raise self._unreadable("a piece of a file")
+        return due
+
     # -- what it is told ----------------------------------------------------------------------------------------------
 
     async def configure(self, settings: Mapping[str, Any], *, fresh: bool = False) -> None:

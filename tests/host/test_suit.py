@@ -126,6 +126,47 @@ def test_the_manifest_is_what_the_draft_says_element_by_element(good: bytes) -> 
     assert cbor2.loads(elements[20]) == [20, {21: "#index"}, 21, 2, 3, 15]
 
 
+def test_an_independent_suit_implementation_makes_the_same_manifest() -> None:
+    taylor: Any = pytest.importorskip("taylor", reason="taylor-suit is not installed: it comes with citymote[peers]")
+    parameters = {
+        "vendor-id": VENDOR_ID.hex(),
+        "class-id": CLASS.hex(),
+        "image-digest": {"algorithm": "sha256", "digest": hashlib.sha256(INDEX).hexdigest()},
+        "image-size": len(INDEX),
+    }
+    described = {
+        "version": 1,
+        "sequence-number": 5,
+        "suit-common": {
+            "suit-components": [[b"application".hex()]],
+            "suit-shared-sequence": [
+                {"suit-directive-override-parameters": parameters},
+                {"suit-condition-vendor-identifier": 15},
+                {"suit-condition-class-identifier": 15},
+            ],
+        },
+        "sequence": {
+            "image-validation": [{"suit-condition-image-match": 15}],
+            "payload-installation": [
+                {"suit-directive-override-parameters": {"uri": "#index"}},
+                {"suit-directive-fetch": 2},
+                {"suit-condition-image-match": 15},
+            ],
+        },
+    }
+    theirs = cbor2.loads(taylor.encode_manifest(described))
+    ours = manifest(INDEX, 5, CLASS)
+    assert len(theirs) == len(ours)
+
+    def opened(data: bytes) -> list[Any]:
+        elements = cbor2.loads(data)
+        common = cbor2.loads(elements[3])
+        return [list(elements.items())[:2], common[2], cbor2.loads(common[4]), elements[7], elements[20]]
+
+    # Theirs writes parameters in the order in which it was told; ours in CBOR's deterministic one.
+    assert opened(theirs) == opened(ours)
+
+
 def examples() -> Iterator[tuple[str, bytes]]:
     folder = Path(os.environ.get("CITYMOTE_DATA") or Path(__file__).parents[3] / "shared" / "data")
     for path in sorted((folder / "vectors" / "suit").glob("example*.txt")):

@@ -57,8 +57,14 @@ def register(app: typer.Typer) -> None:
 def push(
     node: Annotated[list[str], typer.Argument(help="Node ids or short codes.", show_default=False)],
     bundle: Annotated[Path, typer.Option("--bundle", help="The signed bundle.")],
-    publish: PublishOption,
-    root: RootOption,
+    publish: Annotated[
+        Path | None, typer.Option("--publish", help="The folder that nodes poll, through a file server.")
+    ] = None,
+    root: Annotated[str | None, typer.Option("--root", help="With --publish: the root's public key.")] = None,
+    over: Annotated[
+        str | None, typer.Option("--over", help="Carry it there now: ble, udp:HOST, serial:PORT, mqtt://HOST.")
+    ] = None,
+    owner: Annotated[Path | None, typer.Option("--owner", help="With --over: the owner store.")] = None,
     keys: KeysOption = None,
     book: BookOption = BOOK,
     store: StoreOption = None,
@@ -73,9 +79,20 @@ def push(
 ) -> int:
     """Offer a release to these nodes now: one stage, no window. With --wait the exit status says whether all took it.
 
+    With --over the release is carried to the nodes in protected sessions, one after the other: what they have already
+    from another road is not sent again, and the same call goes on where it was.
+
     Example: citymote update push 0123456789ab --bundle citymote-1.4.2.zip --publish www --root 02ab... --wait 1h
     """
+    from citymote.errors import UsageError
     from citymote.update.plan import Amount, Plan, span
+
+    if over is not None:
+        if owner is None or fleet is None:
+            raise UsageError("--over needs --owner and --fleet", "", "They say who you are, and the nodes' keys.")
+        return _carry(_names(node), bundle, over, owner, fleet, keys, as_json)
+    if publish is None or root is None:
+        raise UsageError("how is it to get there?", "", "Say --publish FOLDER with --root, or --over WAY.")
 
     condition = " or ".join(f"node={name}" for name in _names(node))
     patience = span(wait) if wait else 0.0
@@ -93,6 +110,50 @@ def _names(given: list[str]) -> list[str]:
     from citymote.fleet import node_of
 
     return [node_of(text) for text in given]
+
+
+def _carry(names: list[str], path: Path, over: str, owner: Path, fleet: str, keys: Path | None, as_json: bool) -> int:
+    """Carry a bundle to these nodes; 0 if each has it."""
+    import asyncio
+
+    from citymote.errors import CitymoteError
+    from citymote.fleet import open_fleet
+    from citymote.node import Node
+    from citymote.owner import OwnerStore
+    from citymote.reach import way_to
+    from citymote.update.bundle import read
+    from citymote.update.carry import Progress, carry
+    from citymote.update.rollout import envelope_for
+
+    found, rights = read(path), OwnerStore.load(owner)
+    statement = keys.read_bytes() if keys else None
+    shown = Status()
+
+    def told(progress: Progress) -> None:
+        shown(lambda: f"{progress.node} {progress.state} {progress.percent} %")
+
+    async def one(name: str) -> int:
+        with open_fleet(fleet, create=False) as registry:
+            record = registry.get(name)
+        async with Node(way_to(over, name), record.public, rights) as node:
+            envelope = envelope_for(found, record.board or (await node.info()).board)
+            return await carry(node, found, envelope, keys=statement, told=told)
+
+    failed = 0
+    for name in names:
+        outcome: dict[str, Any] = {"node": name}
+        try:
+            outcome["sent"] = asyncio.run(one(name))
+            text = f"{name}: verified, {outcome['sent']:,} bytes sent"
+        except CitymoteError as error:
+            failed += 1
+            outcome["error"], text = str(error), f"{name}: {error}"
+        shown.clear()
+        if as_json:
+            print(json.dumps(outcome))
+        else:
+            say(text)
+    return 1 if failed else 0
 
 
 def begin(

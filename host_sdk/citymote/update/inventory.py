@@ -16,6 +16,7 @@ from citymote.errors import CitymoteError
 
 from . import sbom, where
 from .book import Book, Rule, Seen
+from .listen import plain_runtime
 from .member import State
 from .version import Version
 
@@ -131,13 +132,13 @@ class Inventory:
                 board=board,
                 architecture=architectures[board],
                 version=version,
-                runtime=_plain(seen.runtime or record.runtime or ""),
+                runtime=plain_runtime(seen.runtime or record.runtime or ""),
                 state=_STATES[seen.state] if seen.state < len(_STATES) else str(seen.state),
                 sequence=seen.sequence,
                 progress=seen.progress,
                 flags=_flags(seen, last, now, self.online, version, newest, rule),
                 components=self._components(
-                    content, seen, architectures[board], _plain(seen.runtime or record.runtime or "")
+                    content, seen, architectures[board], plain_runtime(seen.runtime or record.runtime or "")
                 ),
             )
             made[node] = Known(facts, last, content, seen.target, seen.confirmed, rule)
@@ -172,11 +173,6 @@ def _flags(
     if rule is not None:
         found.add("held" if rule.kind == "hold" else "pinned")
     return frozenset(found)
-
-
-def _plain(runtime: str) -> str:
-    """The version in what a node calls its runtime, such as `MicroPython 1.26.0`."""
-    return runtime.rpartition(" ")[2].removeprefix("v")
 
 
 def architecture(board: str) -> str:

@@ -55,7 +55,14 @@ def _described(seen: Seen, frame: Frame) -> Seen:
     found = descriptor_of(frame)
     if found is None:
         return seen
-    return seen._replace(board=found.model, firmware=found.firmware, runtime=found.runtime or seen.runtime)
+    return seen._replace(
+        board=found.model, firmware=found.firmware, runtime=plain_runtime(found.runtime) or seen.runtime
+    )
+
+
+def plain_runtime(said: str) -> str:
+    """The version in what a node calls its runtime, such as `micropython 1.26.0`."""
+    return said.rpartition(" ")[2].removeprefix("v")
 
 
 def update_event(seen: Seen, frame: Frame) -> Seen | None:

@@ -24,7 +24,9 @@ class State(StrEnum):
     LEFT_OUT = "left_out"
 
 
-TOLD = (None, None, State.DOWNLOADING, State.VERIFIED, State.TRIAL, State.CONFIRMED, State.ROLLED_BACK, State.FAILED)
+TOLD: tuple[State | None, ...] = (
+    None, None, State.DOWNLOADING, State.VERIFIED, State.TRIAL, State.CONFIRMED, State.ROLLED_BACK, State.FAILED,
+)  # fmt: skip
 """update_state's numbers."""
 UNDER_WAY = (State.OFFERED, State.DOWNLOADING, State.VERIFIED, State.TRIAL)
 BAD = (State.ROLLED_BACK, State.FAILED)

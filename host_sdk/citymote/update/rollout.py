@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from citymote.errors import UsageError
 
+from . import inventory
 from .book import Book, Rollout, Seen
 from .bundle import Bundle, Target
 from .inventory import Inventory, Known, Standing
@@ -93,13 +94,29 @@ def begin(
     return made
 
 
+def envelope_for(bundle: Bundle, board: str) -> bytes:
+    """The envelope for a board; UsageError where the release has none for it."""
+    arch = inventory.architecture(board)
+    found = bundle.target(arch, board) if arch else _by_board(bundle, board)
+    if found is None:
+        raise UsageError(f"the release has nothing for the board {board}")
+    if found.name not in bundle.envelopes:
+        raise UsageError(f"the target {found.name} is not signed", "", "Sign the bundle: citymote update sign.")
+    return bundle.envelopes[found.name]
+
+
+def _by_board(bundle: Bundle, board: str) -> Target | None:
+    # A board without a chip can have any architecture: it has to be named, by one target alone.
+    fitting = [target for target in bundle.targets if board and board in target.boards]
+    return fitting[0] if len(fitting) == 1 else None
+
+
 def _place(bundle: Bundle, known: Known, options: Options) -> tuple[Target | None, str]:
     # The target that a node gets, or why it gets none.
     facts = known.facts
     found = bundle.target(facts.architecture, facts.board)
-    if found is None and facts.board and not facts.architecture:
-        fitting = [target for target in bundle.targets if facts.board in target.boards]
-        found = fitting[0] if len(fitting) == 1 else None
+    if found is None and not facts.architecture:
+        found = _by_board(bundle, facts.board)
     if found is None:
         return None, f"the release has nothing for the board {facts.board or 'that nobody has named'}"
     order = compare(facts.version, str(bundle.version))
