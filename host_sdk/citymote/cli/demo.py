@@ -35,6 +35,9 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for store, keys and the page.")] = Path("citymote-demo"),
     seed: Annotated[int, typer.Option("--seed", help="Another seed is another city.")] = 1,
     parquet: Annotated[bool, typer.Option("--parquet", help="Store as Parquet instead of SQLite.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="The second act instead: releases to nodes at work, one of them bad.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Run a city: virtual nodes with the real firmware, a broker, a collector, and what they measured.
@@ -46,6 +49,8 @@ def demo(
 
     Example: citymote demo --nodes 3 --hours 6
     """
+    if update:
+        return _update(out, as_json)
     from citymote.demo.run import Options, run
 
     options = Options(data, mapping, nodes, hours, broker, ca_file, out, seed, parquet)
@@ -58,6 +63,16 @@ def demo(
         outcome = _with_progress(options)
         _show(outcome)
     return 0 if outcome.figures.good and outcome.figures.readings_stored else 1
+
+
+def _update(out: Path, as_json: bool) -> int:
+    from citymote.demo import updating
+    from citymote.demo.run import empty_folder
+
+    story = updating.run(empty_folder(out), say if as_json else print)
+    if as_json:
+        print(json.dumps(story.as_dict()))
+    return 0 if story.good else 1
 
 
 def _with_progress(options: object) -> "Outcome":

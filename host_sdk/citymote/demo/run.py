@@ -158,7 +158,7 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
     begun = time.monotonic()
     data = _data(options)
     link = _link(options)  # what is wrong with it is better said before than after
-    folder = _folder(options.out)
+    folder = empty_folder(options.out)
     line = poles(data, options.chips, options.seed, sound=options.sound)
     keys = KeyFile.create(folder / "city.keys")
     place = folder / ("readings" if options.parquet else "readings.db")
@@ -238,7 +238,7 @@ def _link(options: Options) -> dict[str, Any]:
     return link
 
 
-def _folder(path: Path) -> Path:
+def empty_folder(path: Path) -> Path:
     """An empty folder with our mark; what an earlier demo left there goes, anything else is refused."""
     try:
         if path.exists() and any(path.iterdir()):
