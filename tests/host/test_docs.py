@@ -108,6 +108,12 @@ def test_what_a_page_links_to_is_there(name: str) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    text = (TOP / "README.md").read_text(encoding="utf-8")
+    pages = [name for name in NAMES if name.startswith("docs/") or name in ("SECURITY.md", "CONTRIBUTING.md")]
+    assert [page for page in pages if f"({page})" not in text] == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_path_that_a_page_names_is_there(name: str) -> None:
     named = re.findall(
