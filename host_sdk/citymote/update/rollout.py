@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from citymote.errors import UsageError
@@ -160,6 +161,10 @@ def _take_over(book: Book, members: Iterable[Member], now: float) -> None:
         book.keep_members(other.number, taken)
 
 
+# What a step may change of a member: compared by this, because a city has many.
+_frozen = attrgetter("state", "since", "offered", "progress", "reason", "failures", "why", "heard")
+
+
 class Conductor:
     """Takes all rollouts of a book forward. `publications` are opened by the folder that a rollout names."""
 
@@ -175,12 +180,12 @@ class Conductor:
         standing = self._inventory.standing()
         active = [(one, self._book.members(one.number)) for one in self._book.active()]
         for made, members in active:
-            before = {node: replace(one) for node, one in members.items()}
+            before = {node: _frozen(one) for node, one in members.items()}
             was = replace(made)
             confirmed = _hear(made, members, standing, now)
             lines = self._decide(made, members, standing, now)
             with self._book.transaction():
-                self._book.keep_members(made.number, [one for node, one in members.items() if one != before[node]])
+                self._book.keep_members(made.number, [m for n, m in members.items() if _frozen(m) != before[n]])
                 self._book.keep_nodes(confirmed)
                 if made != was:
                     self._book.keep_rollout(made)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 
 from citymote.errors import UsageError
 
@@ -65,6 +65,7 @@ class Version:
         return self.text
 
 
+@lru_cache(maxsize=4096)
 def compare(one: str, other: str) -> int | None:
     """-1, 0 or 1 where both are versions (a missing part counts as 0, as in 1.26), None where either is none."""
     a, b = Version.read(_filled(one)), Version.read(_filled(other))
