@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 from tests.host.talking_node import FAULTS, TalkingNode
 
+from citymote.conformance.asking import Target
 from citymote.conformance.node import check, find_target, judge_packet
 from citymote.conformance.report import Report
 from citymote.errors import UsageError
 from citymote.keys import node_id
 from citymote.label import Label
+from citymote.testing import clockwork
+from citymote.testing.fake_node import FakeNode
 from citymote.transports.ble import Packet
 from citymote_protocol.coap_gatt import SERVICE
 
@@ -57,6 +60,23 @@ def test_a_faulty_node_is_caught(fault: str) -> None:
         report = judge(node)
     broken = {case.clause for case in report.failures}
     assert clause in broken, f"{fault!r} was blamed on {broken or 'nobody'}"
+
+
+def test_the_fake_node_for_programs_conforms_but_for_the_updates_that_it_does_not_take() -> None:
+    """In virtual time, over BLE: here a node's own limit on handshakes holds, and the kit waits as it is told to."""
+    report = Report("the fake node")
+
+    async def ask() -> None:
+        node = FakeNode()
+        node.start()
+        target = Target(node.id, lambda: node.connect("ble"), False, False, node.label.public)
+        await check(target, report)
+        await node.stop()
+        assert node.faults == []
+
+    clockwork.run(ask())
+    assert [case.name for case in report.failures] == ["update without a role"]
+    assert len(report.cases) > 130
 
 
 @pytest.mark.parametrize("name", ["", "udp:", "udp:here:0", "udp:here:port", "carrier-pigeon:7", "serial:"])
