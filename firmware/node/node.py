@@ -37,6 +37,8 @@ class Node:
         self.clock.changed = self._clock_changed
         self.awake = False  # set while something is under way that no deep sleep may cut short
         self.asked = asyncio.Event()  # the network has been asked for the time once
+        self.boot = None  # the boot's record, on a board with slots; the only one, because it writes a log
+        self.updating = None  # the update that is under way
         self.sensors = ()
         self.store = self.sampler = self.telemetry = self.health = None
 

@@ -15,7 +15,7 @@ def begin(node, partition):
         return
     import slots
 
-    record = slots.Record(device)
+    node.boot = record = slots.Record(device)
     state = State()
     if record.state == slots.TRIAL:
         from .trial import watch
@@ -47,6 +47,4 @@ def resume(node, record):
     """Go on with what was offered."""
     from .manager import Manager
 
-    made = Manager(node, record)
-    node.updating = made
-    node.supervisor.start("update", made.run)
+    Manager(node, record).launch()

@@ -76,8 +76,8 @@ def key_set():
     return keyset.read(data) if data else None
 
 
-async def take_keys(settings, statement):
-    """Trust a newer key set of the root; Refused where it is none."""
+async def take_keys(settings, statement, again=False):
+    """Trust a newer key set of the root; Refused where it is none. `again`: the one that is trusted may come again."""
     from node.files import save
 
     from citymote_protocol import keyset
@@ -86,11 +86,16 @@ async def take_keys(settings, statement):
         raise Refused(NO_ROOT, "no update_root is set: nobody may sign updates for this node")
     have = key_set()
     root = unhexlify(settings["update_root"])
+    least = have.epoch if have else 0
     try:
-        found = await _steps(keyset.open_steps(Hashing(), statement, root, have.epoch if have else 0))
+        found = await _steps(keyset.open_steps(Hashing(), statement, root, least - again if least else 0))
     except ValueError as e:
-        raise Refused(REFUSED, str(e))
-    save(_KEYS, keyset.write(found.epoch, found.keys))
+        raise Refused(REFUSED, str(e), getattr(e, "code", "signature"))
+    data = keyset.write(found.epoch, found.keys)
+    if found.epoch > least:
+        save(_KEYS, data)
+    elif data != keyset.write(have.epoch, have.keys):
+        raise Refused(REFUSED, "another key set of epoch %d" % least, keyset.EPOCH)
     return found.epoch
 
 
@@ -105,6 +110,8 @@ class Manager:
         self._record = record
         self.state = State()
         self._made = None  # the installer, once the other slot is mounted
+        self._task = None
+        self._worn = None  # what a push has found
         self._pushed = asyncio.Event()
         self._told = 0
 
@@ -113,9 +120,51 @@ class Manager:
         with open(root + "/release.json") as f:
             return json.load(f)
 
+    def offered(self, envelope):
+        """Whether this is the envelope that it works on."""
+        return sha256(envelope).digest()[:8] == self.state.offer
+
+    async def begin(self, envelope, url=""):
+        """Take an offer and set to work; Refused says why not."""
+        node = self._node
+        node.updating = self
+        try:
+            await self.offer(envelope, url)
+        except BaseException:
+            node.updating = None
+            raise
+        self.launch()
+
+    def also(self, url):
+        """The files can be had there, too: what somebody has begun to push goes on from the server."""
+        self.state.url = url
+        self.state.save()
+        self._pushed.set()
+
+    def launch(self):
+        """Do the rest beside everything else; until it is done, `node.updating` is this."""
+        self._node.updating = self
+        self._node.awake = True
+        self._task = self._node.supervisor.start("update", self.run)
+
+    async def replace(self, envelope):
+        """Work on another envelope from here on; Refused leaves everything as it was."""
+        if self._task is None:
+            raise Refused(REFUSED, "another offer is looked at", "trial")
+        await self._verified(envelope)
+        self._task.cancel()
+        while not self._task.done():
+            await asyncio.sleep_ms(0)
+        self.state.state = FAILED
+        await self.offer(envelope)
+        self.launch()
+
     async def offer(self, envelope, url=""):
         """Take an envelope; Refused says why not. After this `run` does the rest, also after a reset."""
         state = self.state
+        if self._record.state:
+            # the other slot has what comes back when this application fails
+            raise Refused(REFUSED, "the application that runs is on trial itself", "trial")
         offer = sha256(envelope).digest()[:8]
         if offer == state.offer and not (state.state == FAILED and state.reason in _MENDABLE):
             state.url = url or state.url
@@ -135,7 +184,7 @@ class Manager:
         except OSError as e:
             self._close()
             self._fail(FLASH, "the slot cannot be written: %s" % reason(e))
-            raise Refused(FLASH, reason(e))
+            raise Refused(FLASH, reason(e), "storage")
         state.save()
         self._log(INFO, "update %d: offered" % manifest.sequence)
         tell(self._node, state)
@@ -173,7 +222,7 @@ class Manager:
             for _ in entries(read, len(manifest.index)):
                 pass
         except ValueError as e:
-            raise Refused(REFUSED, str(e))
+            raise Refused(REFUSED, str(e), getattr(e, "code", "index"))
         return manifest
 
     def _open(self, index=None):
@@ -218,19 +267,29 @@ class Manager:
         """Bytes of the wanted file from another road; the offset that is wanted next, whatever came."""
         want = self.wanted
         if want and want[0].startswith(digest) and want[1] == offset and offset + len(data) <= want[2]:
-            self._write(data)
+            try:
+                self._write(data)
+            except Worn as e:
+                self._worn = e
             self._pushed.set()
         return want and (self.wanted or (want[0], want[2], want[2]))
 
     async def run(self):
         """Everything after the offer, also one that a reset interrupted; ends with the switch or with a failure."""
+        try:
+            await self._run()
+        finally:
+            self._close()
+            if self._node.updating is self:
+                self._node.updating = None
+                self._node.awake = False
+
+    async def _run(self):
         state = self.state
         if state.state == DOWNLOADING:
-            try:
-                if not await self._install():
-                    return
-            finally:
-                self._close()
+            if not await self._install():
+                return
+            self._close()
             state.turn = self._record.turn
             state.state, state.progress = VERIFIED, 100
             state.save()
@@ -340,6 +399,9 @@ class Manager:
         made = self._made
         wait = _WAIT
         while not made.complete:
+            worn, self._worn = self._worn, None
+            if worn:
+                raise worn
             if not self.state.url:
                 self._pushed.clear()
                 await self._pushed.wait()
@@ -373,15 +435,20 @@ class Manager:
         from node.telemetry import der
 
         made = self._made
+        at = made.fetched
         s = self._settings
         tls = {"ca": der(s["broker_ca"])} if s["broker_ca"] else None
         road = Http(self._hal.connect, self.state.url, tls)
         try:
             name = hexlify(made.wanted[3]).decode()
-            if await asyncio.wait_for_ms(road.get(name, made.fetched), _PATIENCE) is None:
+            if await asyncio.wait_for_ms(road.get(name, at), _PATIENCE) is None:
                 raise OSError(2, "the server does not have %s" % name[:8])
             while road.left and not made.complete:
-                self._write(await asyncio.wait_for_ms(road.read(512), _PATIENCE))
+                data = await asyncio.wait_for_ms(road.read(512), _PATIENCE)
+                if made.fetched != at:
+                    return  # somebody pushes this file meanwhile
+                self._write(data)
+                at = made.fetched
             if not made.complete:
                 raise OSError(2, "the server's %s is too short" % name[:8])
         finally:

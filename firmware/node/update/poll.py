@@ -52,6 +52,10 @@ async def look(node, record, refused=b""):
         road.close()
     if envelope is None:
         return b""
+    if node.updating is not None:
+        if node.updating.offered(envelope):
+            node.updating.also(url + "/files")
+        return refused
     offered = sha256((keys or b"") + envelope).digest()
     if offered == refused:
         return refused
@@ -60,15 +64,11 @@ async def look(node, record, refused=b""):
             await take_keys(s, keys)
         except Refused:
             pass  # mostly the set that it has; an envelope by a key that it does not have is refused by itself
-    made = Manager(node, record)
     try:
-        await made.offer(envelope, url + "/files")
+        await Manager(node, record).begin(envelope, url + "/files")
     except Refused as e:
         node.log(WARNING, "updates: %s" % e)
         return offered
-    node.updating = made
-    await made.run()
-    node.updating = None
     return b""
 
 
@@ -77,7 +77,9 @@ async def poll(node, record):
     refused = b""
     while True:
         await asyncio.sleep_ms(pause(node.settings["update_interval"], node.hal.random(2)))
-        if getattr(node, "updating", None) is not None or not node.hal.joined():
+        if record.state or not node.hal.joined():  # nothing is begun in a trial
+            continue
+        if node.updating is not None and node.updating.state.url:
             continue
         try:
             refused = await look(node, record, refused)

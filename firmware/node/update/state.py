@@ -18,11 +18,12 @@ _FORM = "<BBBBHII32s8s"
 
 
 class Refused(Exception):
-    """Not for this node. `code`: a reason as above; the text says more."""
+    """Not for this node. `code`: a reason as above; `word`: the code of an answer (SPEC 14.10); the text says more."""
 
-    def __init__(self, code, text):
+    def __init__(self, code, text, word="signature"):
         super().__init__(text)
         self.code = code
+        self.word = word
 
 
 class State:
@@ -53,7 +54,7 @@ class State:
 
 
 def tell(node, found):
-    """An event with all four, now."""
+    """An event with all four, now; whoever observes the resource hears it as well."""
     from citymote_protocol.event import encode_event
 
     time, clock = node.moment()
@@ -67,4 +68,7 @@ def tell(node, found):
         node.store.put(make)
     except OSError as e:
         node.supervisor.failed("store", e)
+    door = getattr(node, "door", None)
+    if door is not None:
+        door.notify("update")
     node.hal.event("update", {"state": found.state, "progress": found.progress, "reason": found.reason})

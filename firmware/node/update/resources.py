@@ -1,0 +1,123 @@
+"""The resources `update`, `update/keys` and `update/file` (SPEC 14.9, 16.5): an update over whatever carries requests.
+
+An envelope and a key set are judged as those of a file server are; a file's bytes go straight to the flash, block by
+block, at the offset that is due. So a download that another road began goes on here, and the other way round. `desk`
+is whoever serves: `desk.door.node` the running node or None, `desk.server`, `desk.door.wake()`.
+"""
+
+import asyncio
+
+from citymote_protocol import cbor
+from citymote_protocol.coap import BAD_REQUEST, CHANGED, CONFLICT, CONTENT, SERVER_ERROR, TOO_LARGE_ENTITY, UNAVAILABLE
+from citymote_protocol.coap_server import FRESH, OBSERVABLE, STREAM, Refused
+
+CBOR = 60
+_MOST = 8192  # bytes of an envelope (SPEC 14.6.1)
+_LEAST_PREFIX = 4  # bytes of a digest that name a file
+
+# path, flags, methods with what they need
+FLAGS = {"update": FRESH | OBSERVABLE | STREAM, "update/keys": 0, "update/file": STREAM}
+
+
+def _node(desk):
+    node = desk.door.node
+    if node is None or node.boot is None:
+        raise Refused(UNAVAILABLE, "slots: this node has no slots")
+    return node
+
+
+def state(desk, request):
+    """GET update: [state, reason, sequence, progress, wanted digest or null, offset, total]."""
+    from .state import State
+
+    node = _node(desk)
+    made = node.updating
+    found = made.state if made else State()
+    want = made.wanted if made else None
+    digest, offset, total = want or (None, 0, 0)
+    body = [found.state, found.reason, found.sequence, found.progress, digest, offset, total]
+    return CONTENT, cbor.dumps(body), CBOR
+
+
+def _done(desk, work):
+    # Run a coroutine of the node beside everything else; nothing is answered meanwhile.
+    came = []
+
+    async def run():
+        try:
+            came.append((await work, None))
+        except Exception as e:
+            came.append((None, e))
+        desk.server.paused = False
+        desk.door.wake()
+
+    desk.server.paused = True
+    asyncio.create_task(run())
+    while not came:
+        yield
+    result, error = came[0]
+    if error is None:
+        return result
+    if isinstance(error, OSError):
+        raise Refused(SERVER_ERROR, "storage")
+    word = getattr(error, "word", None)
+    if word is None:
+        raise error
+    raise Refused(SERVER_ERROR if word == "storage" else BAD_REQUEST, "%s: %s" % (word, error))
+
+
+def offer(desk, request):
+    """POST update: an envelope, which may come in blocks."""
+    node = _node(desk)
+    who = request.session or request.peer
+    if request.offset == 0:
+        desk.envelope = (who, bytearray())
+    kept = getattr(desk, "envelope", None)
+    if kept is None or kept[0] is not who and kept[0] != who or len(kept[1]) != request.offset:
+        raise Refused(BAD_REQUEST, "block: the envelope begins anew")
+    if request.offset + len(request.payload) > _MOST:
+        desk.envelope = None
+        raise Refused(TOO_LARGE_ENTITY, "too_large")
+    kept[1].extend(request.payload)
+    if request.more:
+        return CHANGED
+    desk.envelope = None
+    yield from _done(desk, _offered(node, bytes(kept[1])))
+    return CHANGED
+
+
+async def _offered(node, envelope):
+    from .manager import Manager
+
+    made = node.updating
+    if made is None:
+        await Manager(node, node.boot).begin(envelope)
+    elif not made.offered(envelope):
+        await made.replace(envelope)
+
+
+def keys(desk, request):
+    """PUT update/keys: a key set of the root."""
+    from .manager import take_keys
+
+    node = _node(desk)
+    yield from _done(desk, take_keys(node.settings, request.payload, True))
+    return CHANGED
+
+
+def push(desk, request):
+    """PUT update/file?d=PREFIX&o=OFFSET: bytes of the file that is due; the answer is the offset that is due next."""
+    node = _node(desk)
+    made = node.updating
+    try:
+        prefix = bytes.fromhex(request.query("d") or "")
+        at = int(request.query("o") or "0") + request.offset
+    except ValueError:
+        raise Refused(BAD_REQUEST, "query: d=hexadecimal digits, o=number")
+    if len(prefix) < _LEAST_PREFIX:
+        raise Refused(BAD_REQUEST, "query: d has at least %d bytes" % _LEAST_PREFIX)
+    want = made.wanted if made else None
+    if want is None or not want[0].startswith(prefix):
+        raise Refused(CONFLICT, "file: not the one that is due")
+    due = made.push(prefix, at, request.payload)
+    return CHANGED, cbor.dumps(due[1]), CBOR
