@@ -20,6 +20,7 @@ _CRASHES = CONFIG + "/crashes"  # starts in a row that failed
 _RESET = 5000  # ms before the first reset after a failed start; doubled up to an hour
 _RESET_LONGEST = 3600000
 _HOPELESS = 5  # failed starts after which a virtual node gives up
+_LASTING = 600000  # ms after which a start has succeeded
 
 
 def load_modules(names):
@@ -146,6 +147,8 @@ async def start(log):
     kept = _slept(settings)
     name, boots, seal = await _identity(log, settings, stages, kept)
     forget(stages.IDENTITY_GONE, log)
+    if _failing(log):
+        return _safe(log, settings, name, boots)
     node = _fit(log, settings, stages, name, boots)
     forget(stages.FIT_GONE, log)
     if kept:
@@ -164,9 +167,37 @@ async def start(log):
         _doze(node, log, stages, seal, kept)
     stages = None
     forget(gone, log)
-    remove(_CRASHES)
+    if kept:
+        remove(_CRASHES)
+    elif load(_CRASHES):
+        node.supervisor.start("well", _well)
     _update(node, log)
     forget(("node.update.begin", "node.update.state", "slots"), log)
+    return node
+
+
+async def _well():
+    # A start that has lasted is none that failed.
+    await asyncio.sleep_ms(_LASTING)
+    remove(_CRASHES)
+
+
+def _failing(log):
+    # Whether this start has to be one in safe mode; the watchdog's reset is a start that failed, too.
+    if hal.reset_cause() == "watchdog" and not on_trial():
+        count_crash()
+    if not load(_CRASHES):
+        return False
+    from .safe import AFTER, crashes
+
+    return crashes(_CRASHES) >= AFTER and not on_trial()
+
+
+def _safe(log, settings, name, boots):
+    from .safe import Safe
+
+    node = Safe(hal, log, settings, name, boots, _CRASHES)
+    _update(node, log)
     return node
 
 
