@@ -36,9 +36,10 @@ _PROTECTED_HSS = b"\xa1\x01\x38\x2d"  # {1: -46}
 
 
 class Manifest:
-    """What was signed. `index` is the image, whose digest has been compared; `role` is the signing key's."""
+    """What was signed. `index` is the image, whose digest has been compared; `role` is the signing key's, `kind` the
+    node's own note of what is updated."""
 
-    __slots__ = ("class_id", "index", "role", "sequence", "vendor_id")
+    __slots__ = ("class_id", "index", "kind", "role", "sequence", "vendor_id")
 
 
 def to_be_signed(digest, protected=_PROTECTED):

@@ -83,8 +83,7 @@ print(json.dumps(out))
 
 # The same bus, read off the tape as it goes; what comes out of each cycle of each driver, whatever it is.
 NOISY = (
-    PLAYER[: PLAYER.index("module = ")]
-    .replace(
+    PLAYER[: PLAYER.index("module = ")].replace(
         PLAYER[PLAYER.index("    def __init__") : PLAYER.index("    def writeto(")],
         """    def __init__(self, path):
         self.lines = open(path)
@@ -181,9 +180,7 @@ def noisy(case: Case) -> tuple[list[str], list[int], list[Any]]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_noisy_bus_has_the_same_effect_in_micropython(
-    case: Case, run_vm: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_noisy_bus_has_the_same_effect_in_micropython(case: Case, run_vm: Callable[..., Any], tmp_path: Path) -> None:
     tape, lengths, results = noisy(case)
     assert any(not isinstance(result, list) or any(r[2] for r in result) for result in results) or case.check == "none"
     lines = tmp_path / "tape"

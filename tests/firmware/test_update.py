@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyhsslms
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
@@ -351,6 +350,7 @@ class Hash:
     """A key of hashes (RFC 8554), of a library that is not ours."""
 
     def __init__(self) -> None:
+        pyhsslms = pytest.importorskip("pyhsslms")
         self.private = pyhsslms.HssPrivateKey(
             levels=1, lms_type=pyhsslms.lms_sha256_m32_h5, lmots_type=pyhsslms.lmots_sha256_n32_w8
         )

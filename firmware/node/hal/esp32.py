@@ -275,6 +275,13 @@ def partition(label):
     return found[0] if found else None
 
 
+def images():
+    """The module that knows the places of MicroPython's own image, see `runtime_images.py`."""
+    from . import runtime_images
+
+    return runtime_images
+
+
 def attach(label, path, fresh=False):
     """Mount the littlefs of a partition; False when it was formatted: a blank or damaged one, or any if `fresh`."""
     flash = partition(label)

@@ -19,6 +19,8 @@ except ImportError:
 _STATE = "otadata.json"
 _APPLICATIONS = ("ota_0", "ota_1")
 _MAGIC = b"\xe9"  # first byte of an application image
+_DEAD = 0xBD  # second byte of one that this chip lets crash before it has come to anything
+_RESET = 85
 
 
 def _cut(label):
@@ -61,6 +63,10 @@ def bootloader():
     else:
         return
     _save(state)
+    first = bytearray(2)
+    Partition(Partition.RUNNING).readblocks(0, first)
+    if first[1] == _DEAD:
+        sys.exit(_RESET)
 
 
 class Partition:

@@ -5,7 +5,7 @@ Once a start; it leaves nothing on the heap of a node that has nothing to do.
 
 from node.journal import WARNING
 
-from .state import CONFIRMED, DOWNLOADING, ROLLED_BACK, TRIAL, VERIFIED, State, tell
+from .state import APPLICATION, CONFIRMED, DOWNLOADING, IMAGE, ROLLED_BACK, TRIAL, VERIFIED, State, tell
 
 
 def begin(node, partition):
@@ -21,7 +21,11 @@ def begin(node, partition):
         from .trial import watch
 
         node.supervisor.start("trial", lambda: watch(record, node, node.hal, node.log, state))
-    elif state.state in (VERIFIED, TRIAL) and record.turn != state.turn:
+    elif state.kind == IMAGE and (state.state == TRIAL or state.state == VERIFIED and _runs(node, state)):
+        from .image import watch
+
+        node.supervisor.start("trial", lambda: watch(node, state))
+    elif state.state in (VERIFIED, TRIAL) and state.kind == APPLICATION and record.turn != state.turn:
         _ended(node, state, record)
     elif state.state in (VERIFIED, DOWNLOADING):
         resume(node, record)
@@ -29,6 +33,11 @@ def begin(node, partition):
         from .poll import poll
 
         node.supervisor.start("updates", lambda: poll(node, record))
+
+
+def _runs(node, state):
+    # Whether the runtime that was verified is the one that runs: the power failed after the switch.
+    return node.hal.images().running() == state.turn
 
 
 def _ended(node, state, record):

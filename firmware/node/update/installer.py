@@ -73,16 +73,23 @@ class Installer:
         self._part = None
         self._unsynced = 0
 
+    def items(self):
+        """The entries of the index that is being installed."""
+        return index_of(self._root)
+
+    def index(self):
+        """Its bytes."""
+        try:
+            with open(self._root + "/index", "rb") as f:
+                return f.read()
+        except OSError:
+            return b""
+
     def begin(self, index):
         """Take an index whose signature has been verified; the slot is not startable from here on."""
         remove(self._root + "/whole")
         path = self._root + "/index"
-        try:
-            with open(path, "rb") as f:
-                same = f.read(len(index) + 1) == index
-        except OSError:
-            same = False
-        if not same:
+        if self.index() != index:
             with open(path + ".new", "wb") as f:
                 f.write(index)
             os.rename(path + ".new", path)

@@ -13,14 +13,17 @@ from hashlib import sha256
 
 from node.journal import INFO, WARNING, reason
 
-from .installer import Broken, Installer, index_of
+from .installer import Broken, Installer
 from .state import (
+    APPLICATION,
     BOARD,
     BROKEN,
     DOWNLOADING,
     FAILED,
     FLASH,
     GONE,
+    IMAGE,
+    NO_PLACE,
     NO_ROOT,
     REFUSED,
     RUNTIME,
@@ -162,7 +165,7 @@ class Manager:
     async def offer(self, envelope, url=""):
         """Take an envelope; Refused says why not. After this `run` does the rest, also after a reset."""
         state = self.state
-        if self._record.state:
+        if self._record.state or state.state == TRIAL:
             # the other slot has what comes back when this application fails
             raise Refused(REFUSED, "the application that runs is on trial itself", "trial")
         offer = sha256(envelope).digest()[:8]
@@ -176,6 +179,7 @@ class Manager:
                 self._fail(e.code, str(e))
             raise
         state.state, state.reason, state.progress = DOWNLOADING, 0, 0
+        state.kind = manifest.kind
         state.sequence, state.role, state.offer, state.url = manifest.sequence, manifest.role, offer, url
         state.index = sha256(manifest.index).digest()
         try:
@@ -185,6 +189,9 @@ class Manager:
             self._close()
             self._fail(FLASH, "the slot cannot be written: %s" % reason(e))
             raise Refused(FLASH, reason(e), "storage")
+        except Broken as e:
+            self._fail(REFUSED, str(e))
+            raise Refused(REFUSED, str(e), "index")
         state.save()
         self._log(INFO, "update %d: offered" % manifest.sequence)
         tell(self._node, state)
@@ -211,7 +218,11 @@ class Manager:
         try:
             hss = unhexlify(self._settings["update_hss"])
             manifest = await _steps(suit.open_steps(Hashing(), envelope, have.keys, _key_id, hss))
-            suit.judge(manifest, unhexlify(about["vendor"]), unhexlify(about["class"]), self._record.floor)
+            vendor = unhexlify(about["vendor"])
+            manifest.kind = APPLICATION
+            if manifest.class_id != unhexlify(about["class"]):
+                self._image(manifest, vendor)
+            suit.judge(manifest, vendor, manifest.class_id, self._record.floor)
             position = 0
 
             def read(n):
@@ -225,8 +236,25 @@ class Manager:
             raise Refused(REFUSED, str(e), getattr(e, "code", "index"))
         return manifest
 
+    def _image(self, manifest, vendor):
+        # What is not for this application may be a runtime for this chip; else it is refused.
+        from citymote_protocol import suit
+
+        from .image import names_a_runtime
+
+        images = self._hal.images()
+        if not names_a_runtime(manifest, vendor, images.build()):
+            raise Refused(REFUSED, "for another kind of chip", suit.CLASS)
+        if images.place() is None:
+            raise Refused(NO_PLACE, "this board has one place for a runtime: update it over USB", suit.CLASS)
+        manifest.kind = IMAGE
+
     def _open(self, index=None):
-        # The other slot, mounted, and the installer over it.
+        # The other slot, mounted, and the installer over it; for an image its place.
+        if self._made is None and self.state.kind == IMAGE:
+            from .image import ImageInstaller
+
+            self._made = ImageInstaller(self._hal.images().place())
         if self._made is None:
             from slots import LABELS
 
@@ -245,7 +273,8 @@ class Manager:
             made.sync()
         except OSError:
             pass
-        self._hal.detach(_NEXT)
+        if self.state.kind == APPLICATION:
+            self._hal.detach(_NEXT)
 
     def _fail(self, code, text):
         state = self.state
@@ -290,11 +319,11 @@ class Manager:
             if not await self._install():
                 return
             self._close()
-            state.turn = self._record.turn
+            state.turn = self._hal.images().running() ^ 1 if state.kind == IMAGE else self._record.turn
             state.state, state.progress = VERIFIED, 100
             state.save()
             tell(self._node, state)
-        if state.state == VERIFIED and state.turn == self._record.turn:
+        if state.state == VERIFIED and (state.kind == IMAGE or state.turn == self._record.turn):
             await self._window()
             self._node.store.flush()
             self.switch()
@@ -320,11 +349,12 @@ class Manager:
         for attempt in (0, 1):
             try:
                 self._open()
-                if sha256(self._index()).digest() != state.index:
+                if sha256(self._made.index()).digest() != state.index:
                     self._fail(GONE, "what was begun is not there any more: offer it again")
                     return False
                 await self._fetch_all()
-                await self._check()
+                if state.kind == APPLICATION:
+                    await self._check()
                 await _steps(self._made.finish(state.sequence))
                 return True
             except Broken as e:
@@ -335,7 +365,7 @@ class Manager:
                 break
             except (OSError, Worn) as e:  # of the flash: roads are dealt with where they are used
                 why = reason(e)
-                if not attempt:
+                if not attempt and state.kind == APPLICATION:
                     self._log(WARNING, "update: %s; the slot is formatted" % why)
                     try:
                         self._again()
@@ -346,18 +376,11 @@ class Manager:
                 break
         return False
 
-    def _index(self):
-        try:
-            with open(_NEXT + "/index", "rb") as f:
-                return f.read()
-        except OSError:
-            return b""
-
     def _again(self):
         # A slot that does not take what it should: once from the beginning, on a fresh filesystem.
         from slots import LABELS
 
-        index = self._index()
+        index = self._made.index() if self._made else b""
         self._close()
         self._hal.attach(LABELS[self._record.slot ^ 1], _NEXT, True)
         self._made = Installer(_NEXT, _RUNNING)
@@ -366,7 +389,7 @@ class Manager:
     async def _fetch_all(self):
         made = self._made
         total = done = 0
-        for _, size, packed, _ in index_of(_NEXT):
+        for _, size, packed, _ in made.items():
             total += packed or size
         tries = 0
         while True:
@@ -374,7 +397,7 @@ class Manager:
             if made.wanted is None:
                 return
             done = 0
-            for name, size, packed, _ in index_of(_NEXT):
+            for name, size, packed, _ in made.items():
                 if name < made.wanted[0]:
                     done += packed or size
             self._progress(done, total)
@@ -468,12 +491,27 @@ class Manager:
         if boards and self._hal.board().get("board") not in boards:
             raise Refused(BOARD, "it is not for this board")
 
+    def _switch_runtime(self):
+        # In this order: a cut after the first finds a verified update that runs already.
+        try:
+            self._hal.images().switch()
+        except OSError as e:
+            self._fail(BROKEN, "the chip does not take the image: %s" % reason(e))
+            return
+        self.state.state = TRIAL
+        self.state.save()
+        self._log(INFO, "update %d: verified, starting the runtime" % self.state.sequence)
+        self._hal.reset()
+
     def switch(self):
         """Start the other slot on trial: one entry of the boot record, then a reset."""
         from slots import NOTHING, TRIAL
 
         record = self._record
         self.state.readings = sum([value is not None for value in self._node.sampler.values])
+        if self.state.kind == IMAGE:
+            self._switch_runtime()
+            return
         self.state.save()
         record.slot ^= 1
         record.state, record.starts, record.why = TRIAL, 0, NOTHING

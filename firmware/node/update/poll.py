@@ -68,7 +68,7 @@ async def look(node, record, refused=b""):
         await Manager(node, record).begin(envelope, url + "/files")
     except Refused as e:
         node.log(WARNING, "updates: %s" % e)
-        return offered
+        return b"" if e.word == "trial" else offered
     return b""
 
 

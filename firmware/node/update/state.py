@@ -11,10 +11,11 @@ from node.files import load, save
 
 NONE, OFFERED, DOWNLOADING, VERIFIED, TRIAL, CONFIRMED, ROLLED_BACK, FAILED = range(8)
 # Reasons 1 to 3 are the boot record's (slots.py): unconfirmed, damaged, given back.
-NO_ROOT, REFUSED, BROKEN, FLASH, RUNTIME, BOARD, GONE = range(4, 11)
+NO_ROOT, REFUSED, BROKEN, FLASH, RUNTIME, BOARD, GONE, NO_PLACE = range(4, 12)
+APPLICATION, IMAGE = 0, 1  # what is updated
 QUANTITIES = (120, 121, 122, 123)  # update_state, update_progress, update_sequence, update_reason
 _PATH = "/config/update"
-_FORM = "<BBBBHII32s8s"
+_FORM = "<BBBBBHII32s8s"
 
 
 class Refused(Exception):
@@ -29,23 +30,33 @@ class Refused(Exception):
 class State:
     """`index`: digest of the index that is being installed; `offer`: of the envelope, 8 bytes; `url`: of the files;
     `role`: of the key that signed; `turn`: the boot record's when all was verified, so that a start knows whether the
-    switch has been; `readings`: values in the last row of the application before."""
+    switch has been (of an image: 0 or 1, its place); `readings`: values in the last row of the application before."""
 
     def __init__(self):
-        self.state = self.reason = self.progress = self.role = self.readings = self.sequence = self.turn = 0
+        self.state = self.reason = self.progress = self.role = self.kind = self.readings = 0
+        self.sequence = self.turn = 0
         self.index = bytes(32)
         self.offer = bytes(8)
         self.url = ""
         data = load(_PATH)
         if data and len(data) >= struct.calcsize(_FORM):
             found = struct.unpack_from(_FORM, data)
-            self.state, self.reason, self.progress, self.role, self.readings = found[:5]
-            self.sequence, self.turn, self.index, self.offer = found[5:]
+            self.state, self.reason, self.progress, self.role, self.kind, self.readings = found[:6]
+            self.sequence, self.turn, self.index, self.offer = found[6:]
             self.url = str(data[struct.calcsize(_FORM) :], "utf-8")
 
     def save(self):
         """Durable on return."""
-        numbers = (self.state, self.reason, self.progress, self.role, self.readings, self.sequence, self.turn)
+        numbers = (
+            self.state,
+            self.reason,
+            self.progress,
+            self.role,
+            self.kind,
+            self.readings,
+            self.sequence,
+            self.turn,
+        )
         save(_PATH, struct.pack(_FORM, *numbers, self.index, self.offer) + self.url.encode())
 
     def values(self):

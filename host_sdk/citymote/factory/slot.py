@@ -22,6 +22,8 @@ VENDOR_ID = uuid.uuid5(uuid.NAMESPACE_DNS, "citymote").bytes
 """RFC 9562 version 5 over the project's name, as SUIT asks for. A maker with a fork of its own takes another."""
 BOOT = ("boot.py", "main.py", "slots.mpy")
 """The boot's files: on a filesystem of their own, written in the factory, never updated."""
+IMAGE_PART = 16384
+"""Bytes of a runtime's image that are fetched at once: at most so much is fetched again after a reset."""
 WINDOW_BITS = 10
 """The deflate window that a node has room for: 1 KB."""
 
@@ -90,6 +92,17 @@ def pack(data: bytes) -> bytes:
     """Its raw deflate stream, for the window that a node has."""
     maker = zlib.compressobj(9, zlib.DEFLATED, -WINDOW_BITS, 9)
     return maker.compress(data) + maker.flush()
+
+
+def runtime_class(build: str, vendor: bytes = VENDOR_ID) -> bytes:
+    """The class of nodes that run this build of MicroPython, e.g. ESP32_GENERIC_C3, and can take an image of it."""
+    return uuid.uuid5(uuid.UUID(bytes=vendor), f"runtime {build}").bytes
+
+
+def image_parts(data: bytes) -> list[File]:
+    """A runtime's image in the parts that a node fetches (SPEC 14.13)."""
+    parts = [data[at : at + IMAGE_PART] for at in range(0, len(data), IMAGE_PART)]
+    return [File(f"image/{number:03d}", part, b"", hashlib.sha256(part).digest()) for number, part in enumerate(parts)]
 
 
 def index(of: list[File]) -> bytes:

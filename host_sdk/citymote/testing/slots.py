@@ -33,7 +33,7 @@ BLOCKS = {"slot_a": 200, "slot_b": 200, "boot": 2}
 VFS = "vfs"
 ENTRY = ("-m", "go")
 # asyncio first: deep inside the other imports, flash that is Python takes more of the C stack than a chip's.
-_GO = "import asyncio\nimport boot\nimport main\n"
+_GO = "import asyncio\nimport esp32\nesp32.bootloader()\nimport boot\nimport main\n"
 _FILL = """
 import sys
 sys.path.insert(0, sys.argv[1])
