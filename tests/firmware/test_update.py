@@ -143,6 +143,26 @@ def test_two_updates_follow_one_another_through_both_slots(tmp_path: Path) -> No
     assert slots.boot_record(node.directory) == slots.BootRecord(A, trial=False, starts=0, why=0, floor=3)
 
 
+def test_a_downgrade_is_a_higher_sequence_over_older_files_and_stays(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path / "www")
+    with FileServer(publisher.folder) as server, slotted(tmp_path / "n", 6, None, server) as node:
+        name = identify(node)
+        newer = publisher.publish(name, NEW, 2, slot.Release("1.1.0", publisher.machine.architecture))
+        signed = (publisher.folder / "nodes" / f"{name}.suit").read_bytes()
+        node.run_until(hours=2)
+        assert slots.boot_record(node.directory) == slots.BootRecord(B, trial=False, starts=0, why=0, floor=2)
+        asked = len(server.requests)
+        older = publisher.publish(name, {}, 3, slots.release(publisher.machine))
+        assert {file.digest for file in older} < {file.digest for file in newer} | {older[-1].digest}
+        node.run_until(hours=4)
+        assert slots.boot_record(node.directory) == slots.BootRecord(A, trial=False, starts=0, why=0, floor=3)
+        assert not [path for path, _ in server.requests[asked:] if path.startswith("/files/")], "the slot has them all"
+        (publisher.folder / "nodes" / f"{name}.suit").write_bytes(signed)
+        node.wait(120, check=False)
+    assert slots.boot_record(node.directory) == slots.BootRecord(A, trial=False, starts=0, why=0, floor=3)
+    assert any("sequence" in line.text for line in node.logs if "updates:" in line.text), "the newer one is refused"
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_server_that_goes_in_the_middle_of_a_file_is_asked_for_the_rest(tmp_path: Path, ranges: bool) -> None:
     publisher = Publisher(tmp_path / "www")

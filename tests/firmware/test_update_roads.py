@@ -60,8 +60,11 @@ def application(version: str, **changed: bytes) -> list[slot.File]:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    return publish(tmp_path_factory.mktemp("www"))
+
+
+def publish(folder: Path) -> tuple[Path, int]:
     """A folder with everything, and how many bytes a node with the first application has to fetch for the second."""
-    folder = tmp_path_factory.mktemp("www")
     (folder / "files").mkdir()
     key, other = Key(), Key()
     one = application("1.0.0")

@@ -6,6 +6,7 @@ Prints JSON.
 """
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -189,6 +190,7 @@ class Client:
         self.server.report = sys.print_exception
         self.link = Link()
         self.token = 0
+        self.messages = 0  # of the client; each has one answer
 
     def bound(self, function):
         return lambda request: function(self, request)
@@ -201,8 +203,11 @@ class Client:
 
     async def _once(self, code, path, options, payload):
         self.token += 1
+        if self.token % 7 == 0:
+            weigh()
         message = coap.Message(code, b"%d" % self.token, coap.path_options(path) + options, payload)
         self.link.answer = None
+        self.messages += 1
         self.server.submit(self.link, "me", message, time.ticks_ms())
         while self.link.answer is None:
             self.server.step(time.ticks_ms())
@@ -301,18 +306,34 @@ def outcome(hal):
     return {"slot": record.slot, "state": record.state, "floor": record.floor, "resets": hal.resets}
 
 
-async def blocks(hal):
-    """Everything in blocks as small as BLE's smallest messages."""
+HEAP = [0]  # the most that was in use
+
+
+def weigh():
+    gc.collect()
+    HEAP[0] = max(HEAP[0], gc.mem_alloc())
+
+
+async def blocks(hal, block=2):
+    """Everything in blocks, by default as small as BLE's smallest messages."""
     _, client = started(hal)
+    gc.collect()
+    before = gc.mem_alloc()
     answer = await client.ask(3, "update/keys", read("keys"))
     assert answer[0] == "2.04", answer
     assert (await client.ask(3, "update/keys", read("keys")))[0] == "2.04", "the same again"
     answer = await client.ask(2, "update", read("envelope"), (), 2)
     assert answer[0] == "2.04", answer
     assert (await client.ask(2, "update", read("envelope"), (), 6))[0] == "2.04", "the same again"
-    sent = await push(client)
+    sent = await push(client, 1 << 30, block)
     await until(lambda: hal.resets)
-    return dict(outcome(hal), sent=sent, said=(await client.state())[:4])
+    said = (await client.state())[:4]
+    return dict(outcome(hal), sent=sent, said=said, messages=client.messages, heap=HEAP[0] - before)
+
+
+async def large_blocks(hal):
+    """The same in blocks of 128 bytes, as a radio with messages of 244 carries them."""
+    return await blocks(hal, 3)
 
 
 async def roads(hal):

@@ -22,9 +22,9 @@ def begin(node, partition):
 
         node.supervisor.start("trial", lambda: watch(record, node, node.hal, node.log, state))
     elif state.kind == IMAGE and (state.state == TRIAL or state.state == VERIFIED and _runs(node, state)):
-        from .image import watch
+        from .image import watch_runtime
 
-        node.supervisor.start("trial", lambda: watch(node, state))
+        node.supervisor.start("trial", lambda: watch_runtime(node, state))
     elif state.state in (VERIFIED, TRIAL) and state.kind == APPLICATION and record.turn != state.turn:
         _ended(node, state, record)
     elif state.state in (VERIFIED, DOWNLOADING):

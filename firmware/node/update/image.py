@@ -137,7 +137,7 @@ class ImageInstaller:
             at += size
 
 
-async def watch(node, state):
+async def watch_runtime(node, state):
     """A start with a runtime that nobody has called good yet, or after one: decided here."""
     import asyncio
 
