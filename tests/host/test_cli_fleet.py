@@ -139,6 +139,26 @@ def test_a_node_is_talked_to_in_the_order_in_which_people_say_it(run: Run, desk:
     assert deeds == ["configure", "time", "reset enter-service"]
 
 
+def test_a_node_goes_to_another_owner_and_a_lost_owner_is_recovered(run: Run, desk: Path, port: FakePort) -> None:
+    via = ("--via", f"udp:127.0.0.1:{port.number}")
+    OwnerStore.create(desk / "buyer.owner", ask=lambda new: "correct horse battery", cost=2)
+    key = told(run("owner", "show", "--owner", "buyer.owner", "--json"))["owner"]
+    buyer = ("--owner", "buyer.owner", "--fleet", "buyer.fleet", *via)
+    run("fleet", "make", "--owner", "buyer.owner", "--fleet", "buyer.fleet")
+    run("fleet", "add", labels(port, desk), "--owner", "buyer.owner", "--fleet", "buyer.fleet")
+    assert "nobody has offered it" in run("node", port.node.id, "take", *buyer, status=1).stderr
+    assert "no owner's key" in run("node", port.node.id, "transfer", "--to", "02ab", *via, status=1).stderr
+    assert "nobody holds the button" in run("node", port.node.id, "recover", *buyer, status=1).stderr
+    port.node.button = True
+    assert told(run("node", port.node.id, "recover", *buyer, "--json")) == {"hours": 24}
+    run("node", port.node.id, "veto", *via)
+    assert port.node.flash.recovery is None
+    run("node", port.node.id, "transfer", "--to", key, *via)
+    run("node", port.node.id, "take", *buyer)
+    assert port.node.flash.owner is not None
+    assert port.node.flash.owner.hex() == key
+
+
 def test_what_a_node_refuses_or_nobody_answers_is_a_sentence(run: Run, port: FakePort) -> None:
     via = ("--via", f"udp:127.0.0.1:{port.number}")
     assert "no way to a node" in run("node", port.node.id, "info", "--via", "wifi", status=1).stderr

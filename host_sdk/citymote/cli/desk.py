@@ -87,8 +87,10 @@ def talk(
     password_file: Path | None = None,
     ca_file: str | None = None,
     note: str = "",
+    stranger: bool = False,
 ) -> T:
-    """Open a session with a node of the registry, do something, and note it in the audit log if it is to be."""
+    """Open a session with a node of the registry, do something, and note it in the audit log if it is to be. As a
+    stranger no delegation is shown: for who is not the node's owner yet."""
     from citymote import Node
     from citymote.fleet import node_of
 
@@ -102,7 +104,7 @@ def talk(
 
         async def run() -> T:
             leads = way(via, name, radio=adapter, secret=password(password_file), ca_file=ca_file)
-            async with Node(leads, known.public, store, site=known.site) as session:
+            async with Node(leads, known.public, store, site=known.site, stranger=stranger) as session:
                 return await do(session)
 
         outcome = "failed"

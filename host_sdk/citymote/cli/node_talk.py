@@ -19,6 +19,7 @@ from citymote.cli.desk import (
     PasswordOption,
     RadioOption,
     ViaOption,
+    load_fleet,
     load_owner,
     talk,
 )
@@ -50,6 +51,9 @@ def register(group: typer.Typer) -> None:
     group.command("reset")(guarded(reset))
     group.command("time")(guarded(set_time))
     group.command("epoch")(guarded(epoch))
+    group.command("transfer")(guarded(transfer))
+    group.command("take")(guarded(take))
+    group.command("recover")(guarded(recover))
     group.command("veto")(guarded(veto))
 
 
@@ -217,6 +221,69 @@ def epoch(
     """
     number = load_owner(owner).epoch
     _do(lambda session: session.raise_epoch(number), node, "epoch", owner, fleet, via, radio, password_file, ca_file)
+
+
+def transfer(
+    node: NodeArgument,
+    to: Annotated[str, typer.Option("--to", help="The new owner's key (`citymote owner show` there).")],
+    via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None, ca_file: CaOption = None,
+    fleet: FleetOption = FLEET, owner: OwnerOption = OWNER,
+) -> None:  # fmt: skip
+    """Offer a node to another owner, who takes it with `take`. Until then it stays yours; raising the epoch ends it.
+
+    Example: citymote node 2VNZW-9VSYY-= transfer --to 02ab12
+    """
+    store = load_owner(owner)
+    signer = store.signer()
+    try:
+        key = bytes.fromhex(to)
+    except ValueError:
+        key = b""
+    if len(key) != 33 or key[0] not in (2, 3):
+        raise UsageError("this is no owner's key", "", "It has 66 hexadecimal digits that begin with 02 or 03.")
+    _do(
+        lambda session: session.transfer(signer, key, epoch=store.epoch), node, "transfer", owner, fleet, via, radio,
+        password_file, ca_file,
+    )  # fmt: skip
+
+
+def take(
+    node: NodeArgument, via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None,
+    ca_file: CaOption = None, fleet: FleetOption = FLEET, owner: OwnerOption = OWNER,
+) -> None:  # fmt: skip
+    """Take a node that its owner has offered. It forgets its configuration: provision it afterwards.
+
+    Example: citymote node 2VNZW-9VSYY-= take
+    """
+    signer = load_owner(owner).signer()
+    talk(
+        lambda session: session.take_over(signer), node, owner=owner, fleet=fleet, via=via, radio=radio,
+        password_file=password_file, ca_file=ca_file, note="take", stranger=True,
+    )  # fmt: skip
+
+
+def recover(
+    node: NodeArgument, via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None,
+    ca_file: CaOption = None, fleet: FleetOption = FLEET, owner: OwnerOption = OWNER, as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Begin to recover a node whose owner's keys are lost: hold the button inside of its case meanwhile.
+
+    It takes hours, is announced in the air, and its owner can end it. The label has to be in the registry.
+
+    Example: citymote node 2VNZW-9VSYY-= recover
+    """
+    from citymote.fleet import node_of
+
+    store = load_owner(owner)
+    with load_fleet(fleet, store) as registry:
+        secret = registry.secret(node_of(node))
+    if secret is None:
+        raise UsageError(f"the label of node {node} is not in the registry", "", "Add it: citymote fleet add LABEL.")
+    hours = talk(
+        lambda session: session.recover(secret, store.owner_public), node, owner=owner, fleet=fleet, via=via,
+        radio=radio, password_file=password_file, ca_file=ca_file, note="recover", stranger=True,
+    )  # fmt: skip
+    print(json.dumps({"hours": hours}) if as_json else f"{hours} hours from now it has no owner")
 
 
 def veto(
