@@ -19,6 +19,7 @@ CONFIG = "/config"
 _CRASHES = CONFIG + "/crashes"  # starts in a row that failed
 _RESET = 5000  # ms before the first reset after a failed start; doubled up to an hour
 _RESET_LONGEST = 3600000
+_GARBAGE = 4096  # bytes taken after which what nobody holds is collected: what stays then lies close together
 _HOPELESS = 5  # failed starts after which a virtual node gives up
 _LASTING = 600000  # ms after which a start has succeeded
 
@@ -79,7 +80,7 @@ def _doze(node, log, stages, seal, kept):
     if kept or possible(node, log):
 
         def report():
-            load_modules(stages.ABOUT)
+            load_modules(stages.STATUS)
             from . import startup
 
             startup.report(node)
@@ -134,6 +135,14 @@ def _describe(node, stages):
     startup.describe(node)
 
 
+def _report(node, stages):
+    load_modules(stages.STATUS)
+    from . import startup
+
+    startup.discover(node)
+    startup.report(node)
+
+
 async def start(log):
     """From power to a running node, stage by stage."""
     from . import stages
@@ -160,9 +169,11 @@ async def start(log):
     _open(node, stages)
     forget(stages.STORE_GONE, log)
     if not kept:
+        _describe(node, stages)  # before the link is there: both at once would be the largest that this heap ever holds
+        forget(stages.ABOUT_GONE, log)
         _connect(node, stages, seal)
-        _describe(node, stages)
-    gone = stages.ABOUT_GONE
+        _report(node, stages)
+    gone = stages.GONE
     if settings["profile"] == "sleep":
         _doze(node, log, stages, seal, kept)
     stages = None
@@ -210,6 +221,7 @@ def _update(node, log):
 
 async def main():
     """Run the node; when its start fails it is reset, because there is nothing left that could go on."""
+    gc.threshold(_GARBAGE)
     log = Journal(hal.log, lambda: hal.uptime_ms() // 1000)
     leave = getattr(hal, "exit", None)  # a virtual node's run has an end
     try:

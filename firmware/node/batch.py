@@ -5,6 +5,7 @@ its metadata (128 bytes with the caches of a stock image): writing one costs abo
 longer file costs one. The first chunk begins with all that is needed to make the frame later, by any version of the
 settings. A row's CRC starts from its batch's sequence number and its place, so chunks left from an earlier batch are
 told apart and need not be removed: they are written over. Reading them back is `recovery`'s, once at each start.
+RAM is held for the rows of a usual batch; the longer ones of an outage take more, and give it back.
 """
 
 import struct
@@ -16,6 +17,7 @@ from citymote_protocol.quantities import ABSENT
 from .files import folder, remove
 
 CHUNK = 120  # bytes; below littlefs' cache of 128
+_MORE = 8  # rows for which RAM is taken at a time, beyond the usual
 _KEEP = 4  # chunk files that stay for the next batch; what an outage needed beyond them is removed
 HEAD = "<BBIIII"  # layout, clock state, sequence, boot, time of the first row, interval
 LAYOUT = 1
@@ -36,20 +38,35 @@ def seed(sequence, row):
 
 
 class OpenBatch:
-    """Up to `most` rows of `columns`, regular at `interval` from `time`, all taken under one clock state."""
+    """Up to `most` rows of `columns`, regular at `interval` from `time`, all taken under one clock state.
 
-    def __init__(self, path, columns, most):
+    `usual` rows are what most batches have.
+    """
+
+    def __init__(self, path, columns, most, usual):
         self.path = path + "/open"
         self.most = most
+        self.usual = usual
         folder(self.path)
         self.shape(columns)
 
     def shape(self, columns):
         """Have these columns, and no rows."""
         self.columns = columns
-        self.values = [array("i", [0] * self.most) for _ in columns]
-        self.quality = [bytearray(self.most) for _ in columns]
+        self.values = self.quality = ()
+        self.values = [array("i", (0 for _ in range(self.usual))) for _ in columns]
+        self.quality = [bytearray(self.usual) for _ in columns]
         self.reset()
+
+    def room(self):
+        """RAM for one row more."""
+        if self.count == len(self.values[0]):
+            more = array("i", (0 for _ in range(_MORE)))
+            for values in self.values:
+                values.extend(more)
+            more = bytes(_MORE)
+            for codes in self.quality:
+                codes.extend(more)
 
     def reset(self):
         """No rows, in RAM; on flash the next batch's sequence number says so."""
@@ -74,6 +91,7 @@ class OpenBatch:
     def add(self, values, quality):
         """Append a row: integers or None, and a quality code each. Durable on return."""
         row = self.count
+        self.room()
         for i in range(len(self.columns)):
             value = values[i]
             self.values[i][row] = ABSENT if value is None else value
@@ -117,10 +135,11 @@ class OpenBatch:
         """The batch is a frame now. Its chunks stay for the next one, but for those that only a long one needs."""
         for chunk in range(self.chunk, _KEEP - 1, -1):
             remove(self.file(chunk))
+        if len(self.values[0]) > self.usual:
+            self.shape(self.columns)
         self.reset()
 
-    def reshape(self, columns, most):
+    def reshape(self, columns):
         """Take these columns from now on."""
-        self.most = most
-        if columns != self.columns or len(self.values[0]) != most:
+        if columns != self.columns:
             self.shape(columns)

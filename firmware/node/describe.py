@@ -5,6 +5,7 @@
 import sys
 
 from citymote_protocol.descriptor import Descriptor, Sensor, encode_descriptor
+from citymote_protocol.errors import NO_ROOM, EncodeError
 
 FIRMWARE = "0.1.0"
 
@@ -48,7 +49,12 @@ def _encode(node, board, epoch, seq, facts):
     if node.clock.known:
         descriptor.time = node.clock.now()
         descriptor.clock = node.clock.state
-    return encode_descriptor(descriptor, 2048 if facts else 1536)
+    try:
+        return encode_descriptor(descriptor, 128 + 64 * len(node.sensors))  # what one without facts mostly takes
+    except EncodeError as e:
+        if e.code != NO_ROOM:
+            raise
+        return encode_descriptor(descriptor, 2048)
 
 
 def describe(node, board):

@@ -74,8 +74,10 @@ def _gather(entry, driver, instance):
 
 def _alarms(entry, driver):
     """Quantity -> (lowest, highest) of what is usual: a reading outside is an event."""
+    alarms = entry.get("alarms")
+    if not alarms:
+        return None
     found = {}
-    alarms = entry.get("alarms") or {}
     for key in alarms:
         quantity = quantity_id(key)
         low, high = alarms[key]
@@ -122,7 +124,7 @@ def build_sensors(board, hal, log):
             sensor = Sensor(index, entry, driver, instance, gather, hal.uptime_ms, log, power)
             sensor.alarms = _alarms(entry, driver)
             if driver.BUS == "i2c":
-                sensor.stuck = [hal.recover, entry["bus"]]
+                sensor.stuck = (hal.recover, entry["bus"])
             taken += sensor.columns
             sensors.append(sensor)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as e:

@@ -8,6 +8,7 @@ from the settings; from then on their text appears nowhere, whatever an exceptio
 # The stubs know no StringIO.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
 import io
+import struct
 import sys
 
 ERROR = 0
@@ -17,6 +18,9 @@ DETAIL = 3
 
 _LINES = 24
 _LONGEST = 120
+_ROOM = 1024  # bytes of the ring: taken once, so that no line ever breaks a small heap into pieces
+_HEAD = "<IBB"  # uptime, level, bytes of text
+_HEAD_SIZE = 6
 
 
 class Journal:
@@ -26,7 +30,8 @@ class Journal:
         self._write = write
         self._now = now
         self.level = level
-        self._ring = []
+        self._ring = bytearray(_ROOM)
+        self._first = self._used = self._count = 0  # where the oldest line begins; bytes and lines in the ring
         self._secrets = []
         self.counts = [0, 0, 0, 0]
 
@@ -50,14 +55,40 @@ class Journal:
         text = self.clean(text)
         if len(text) > _LONGEST:
             text = text[: _LONGEST - 1] + "~"
-        if len(self._ring) >= _LINES:
-            self._ring.pop(0)
-        self._ring.append((self._now(), level, text))
+        self._keep(level, text)
         self._write(level, text)
+
+    def _keep(self, level, text):
+        data = text.encode()
+        while len(data) > 255:  # letters of several bytes
+            text = text[:-8]
+            data = text.encode()
+        need = _HEAD_SIZE + len(data)
+        ring = self._ring
+        while self._used + need > _ROOM or self._count == _LINES:
+            gone = _HEAD_SIZE + ring[(self._first + _HEAD_SIZE - 1) % _ROOM]
+            self._first = (self._first + gone) % _ROOM
+            self._used -= gone
+            self._count -= 1
+        for part in (struct.pack(_HEAD, self._now(), level, len(data)), data):
+            for byte in part:
+                ring[(self._first + self._used) % _ROOM] = byte
+                self._used += 1
+        self._count += 1
 
     def lines(self, level=DETAIL, since=0):
         """(uptime, level, text) of the lines kept, oldest first."""
-        return [line for line in self._ring if line[1] <= level and line[0] >= since]
+        found = []
+        at = self._first
+        for _ in range(self._count):
+            uptime, kind, size = struct.unpack(_HEAD, self._bytes(at, _HEAD_SIZE))
+            if kind <= level and uptime >= since:
+                found.append((uptime, kind, str(self._bytes(at + _HEAD_SIZE, size), "utf-8")))
+            at += _HEAD_SIZE + size
+        return found
+
+    def _bytes(self, at, size):
+        return bytes([self._ring[(at + i) % _ROOM] for i in range(size)])
 
 
 def reason(error):

@@ -95,8 +95,9 @@ class Narrow:
     def _fits(self, batch, values, quality):
         # Whether the open batch with this row more is still one uplink.
         row = batch.count
-        if row >= len(batch.values[0]) or batch.columns != self._trial.columns:
+        if row >= batch.most or batch.columns != self._trial.columns:
             return False
+        batch.room()
         for i in range(len(values)):
             batch.values[i][row] = ABSENT if values[i] is None else values[i]
             batch.quality[i][row] = quality[i]

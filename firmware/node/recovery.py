@@ -113,10 +113,8 @@ def _parse(batch, data):
     if crc32(data[:end], seed(batch.sequence, row)) != struct.unpack("<I", data[end : end + 4])[0]:
         return False
     values, position = _numbers(data, 2, len(batch.columns))
+    batch.room()
     for i, value in enumerate(values):
-        if row == len(batch.values[i]):  # more rows than a batch may have now
-            batch.values[i].append(value)
-            batch.quality[i].append(0)
         batch.values[i][row] = value
         batch.quality[i][row] = 0
     for i in range(position, end, 2):

@@ -50,14 +50,14 @@ class Sensor:
         self.cold = 0  # the same from power-down
         self.busy = False
         self.on = False
-        self.stuck = []  # what clocks its I2C bus free, and the bus, where there is one
+        self.stuck = ()  # what clocks its I2C bus free, and the bus, where there is one
         self.errors = 0  # readings that failed or came too late, and those that say what is wrong with a value
         self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
         self.tell = None  # called with each reading, or None, for the drivers that want to know it
-        self.alarms = {}  # quantity -> (lowest, highest) of what is usual, where the board description has some
+        self.alarms = None  # quantity -> (lowest, highest) of what is usual, where the board description has some
         self.alarm = None  # called with (column, value, quality) when a reading leaves the usual, and when one is back
-        self._unusual = []
+        self._unusual = ()
 
     @property
     def columns(self):
@@ -117,7 +117,8 @@ class Sensor:
             low, high = self.alarms[quantity]
             unusual = not low <= value <= high
             if unusual != (quantity in self._unusual):
-                (self._unusual.append if unusual else self._unusual.remove)(quantity)
+                others = [one for one in self._unusual if one != quantity]
+                self._unusual = others + [quantity] if unusual else others
                 self.alarm((quantity, self.instance), value, code)
 
     def _failed(self, error):

@@ -54,18 +54,12 @@ STORE = (
 )
 STORE_GONE = ("node.recovery",)
 LINK = ("node.links.mqtt", "node.telemetry")
-ABOUT = (
-    "citymote_protocol.event",
-    "citymote_protocol.body",
-    "citymote_protocol.descriptor",
-    "node.describe",
-    "node.health",
-)
+ABOUT = ("citymote_protocol.body", "citymote_protocol.descriptor", "node.describe")
 ABOUT_GONE = (
     "node.describe",
-    "node.startup",
-    "node.stages",
     "citymote_protocol.body",
     "citymote_protocol.descriptor",
     "citymote_protocol.quantity_names",
 )
+STATUS = ("citymote_protocol.event", "node.health")
+GONE = ("node.describe", "node.startup", "node.stages", "citymote_protocol.quantity_names")

@@ -78,32 +78,31 @@ def open_link(node, link, seal):
     node.telemetry = Telemetry(node.store, node.settings, node.hal, node.name.hex(), node.log, link, seal)
 
 
+def describe(node):
+    """Say what this node is."""
+    if node.settings["status_interval"] and not node.settings["lorawan"]:  # longer than any uplink
+        from .describe import describe as make_descriptor
+
+        frame = make_descriptor(node, fitted(node))
+        if frame:
+            node.store.put(frame)
+
+
+def discover(node):
+    """Have it found by Home Assistant, where the owner wants that."""
+    if node.settings["discovery"] and not node.settings["lorawan"]:
+        from .describe import FIRMWARE
+        from .discovery import Discovery
+
+        node.telemetry.extra = Discovery(node, node.hal.board().get("board", "unknown"), FIRMWARE)
+
+
 def report(node):
-    """A status, of a node that has slept and has said already what it is."""
+    """Say how it starts."""
     from .health import Health
 
     node.health = Health(node, node.hal, node.settings["status_interval"])
     if node.settings["lorawan"]:
         node.telemetry.slim(node.health)
-    node.health.report()
-
-
-def describe(node):
-    """Say what this node is and how it starts."""
-    from .describe import describe as make_descriptor
-    from .health import Health
-
-    s = node.settings
-    if s["discovery"] and not s["lorawan"]:
-        from .describe import FIRMWARE
-        from .discovery import Discovery
-
-        node.telemetry.extra = Discovery(node, node.hal.board().get("board", "unknown"), FIRMWARE)
-    node.health = Health(node, node.hal, s["status_interval"])
-    if s["lorawan"]:
-        node.telemetry.slim(node.health)
-    if s["status_interval"]:
-        frame = make_descriptor(node, fitted(node))
-        if frame and not s["lorawan"]:  # longer than any uplink
-            node.store.put(frame)
+    if node.settings["status_interval"]:
         node.health.report()

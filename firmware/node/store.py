@@ -26,7 +26,13 @@ from .log import SEGMENT, Log
 FRAME = 0  # record kinds: ready to be sent
 UNDATED = 1  # four bytes of boot number, then a batch frame whose time is an uptime
 _QUEUED = 4  # frames that may wait before the link counts as not keeping up
+_READINGS = 600  # in a batch of an outage: what RAM is worth for it
 _KNOWN = (1, 2, 3)  # clock states under which a row has its date; never (0) and estimated (4) may be improved
+
+
+def _size(columns, rows):
+    # What a frame of so many rows needs: two bytes a reading nearly always do.
+    return len(columns) * (12 + 2 * rows) + 64
 
 
 class Store:
@@ -59,7 +65,10 @@ class Store:
         self.readings = 0
         columns = tuple(columns)
         # So that no batch is longer than a frame may be: ten bytes are the most that a reading and its quality take.
-        most = max(1, min(max(batch, backlog), 255, (MAX_FRAME - 100) // (10 * len(columns))))
+        width = max(1, len(columns))  # a node may have none
+        backlog = min(backlog, _READINGS // width)
+        most = max(1, min(max(batch, backlog), 255, (MAX_FRAME - 100) // (10 * width)))
+        usual = min(batch, most)
         self._held = True  # undated rows of this boot wait for a date
         self._shift = self._state = 0
         self._encoder = None
@@ -67,14 +76,14 @@ class Store:
 
         self._log = Log(path, capacity or capacity_of(path), segment)
         self._dates = Dates(path)
-        self._open = OpenBatch(path, columns, most)
+        self._open = OpenBatch(path, columns, most, usual)
         if restore(self._open, self._log.next):
             was = self._open
             if was.boot != boot or was.columns != columns or was.count >= most or was.interval != interval:
                 self.flush()  # of an earlier boot: it cannot grow any more; after a mere sleep it can
-        self._open.reshape(columns, most)
-        # Two bytes a reading are what nearly every batch needs; one that needs more gets a buffer for itself.
-        self._encoder = Encoder(node, columns, min(max(512, len(columns) * (12 + 2 * most)), MAX_FRAME))
+        self._open.reshape(columns)
+        if columns:
+            self._encoder = Encoder(node, columns, min(max(512, _size(columns, usual)), MAX_FRAME))
 
     @property
     def pending(self):
@@ -141,14 +150,18 @@ class Store:
             return False
         encoder = self._encoder
         if encoder is None or encoder.columns != batch.columns:
-            encoder = Encoder(self.node, batch.columns, MAX_FRAME)
-        try:
-            length = self._encode(encoder, batch)
-        except EncodeError as e:
-            if e.code != NO_ROOM:
-                raise
-            encoder = Encoder(self.node, batch.columns, MAX_FRAME)
-            length = self._encode(encoder, batch)
+            encoder = Encoder(self.node, batch.columns, min(_size(batch.columns, batch.count), MAX_FRAME))
+        length = 0
+        while not length:
+            try:
+                length = self._encode(encoder, batch)
+            except EncodeError as e:
+                size = len(encoder.buffer)
+                if e.code != NO_ROOM or size == MAX_FRAME:
+                    raise
+                # a buffer for this one frame: of an outage's size, or then whatever a frame may have
+                usual = _size(batch.columns, batch.count)
+                encoder = Encoder(self.node, batch.columns, usual if size < usual < MAX_FRAME else MAX_FRAME)
         frame = memoryview(encoder.buffer)[:length]
         if batch.clock in _KNOWN:
             self._log.append(FRAME, batch.count, (frame,))

@@ -25,6 +25,7 @@ _CODES = b"\x0a\x08\x0f\x0e\x03\x0d\x0c"
 _BREATH = const(8)  # reads in a row after which others may run, even if there is more to read
 _CHUNK_MS = const(20)  # of sound a read; also what the loop hands back to others in between
 _QUEUE = const(8192)  # words that the I2S driver keeps while nobody reads (ibuf in hal/esp32.py)
+_PERCENTILES = (19, 20, 71)  # l10 l90 l50
 _PATIENCE = const(2000)  # ms without a word until the clock counts as missing
 _SLICE = const(3600000)
 
@@ -100,7 +101,7 @@ class Meter:
         self.port = port
         self._rate = rate
         self.microphone = microphone
-        self._interval = Interval()
+        self._interval = Interval(any([q in self.QUANTITIES for q in _PERCENTILES]))
         self.engine = engine.Engine(self._interval, rate, microphone, calibration, bank, equaliser or None)
         let_go("node.sound.microphones")
         self.second = self.engine.second

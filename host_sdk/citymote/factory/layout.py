@@ -62,12 +62,12 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "node.files.Pair.__init__", "node.files.Pair.load", "node.telemetry.Telemetry.__init__",
         "citymote_protocol.batch.Encoder.__init__",
     ),
-    "about": ("node.app._describe", "node.startup.describe", "node.health.Health.__init__"),
+    "about": ("node.app._describe", "node.startup.describe"),
+    "told": ("node.app._report", "node.startup.discover", "node.startup.report", "node.health.Health.__init__"),
     # now and then
     "registry": ("citymote_protocol.header.columns_bytes",),
     "status": (
-        "node.health.Health.values", "node.health.Health.report", "citymote_protocol.event.encode_event",
-        "citymote_protocol.event.encode_status", "node.node.Node.alarm",
+        "node.health.Health.values", "node.health.Health.report", "node.node.Node.alarm",
     ),
     "connect": (
         "node.telemetry.Telemetry._tls", "node.telemetry.der", "node.links.mqtt.Client.connect",
@@ -82,12 +82,26 @@ SELDOM: dict[str, tuple[str, ...]] = {
     "frame": (
         "node.store.Store.flush", "node.store.Store._encode", "citymote_protocol.batch.Encoder.encode",
         "citymote_protocol.batch.Encoder.encode_into", "citymote_protocol.batch.Encoder._check",
+        "citymote_protocol.event.encode_event", "citymote_protocol.event.encode_status",
+        "citymote_protocol.columns.put_column", "citymote_protocol.times.put_interval",
     ),
+    "fetch": ("node.store.Store.next_pending", "node.log.Log.read", "node.log.Log.advance"),
+    "sealing": ("citymote_protocol.seal.Sealer.seal", "citymote_protocol.ccm.crypt"),
     "stuck": ("node.sensor.Sensor._recover", "node.sensor.Sensor._watch"),
     "outage": ("node.log.Log.discard", "node.log.Log._lost", "node.log.Log._look"),
     "finish": ("node.node.Node.report", "node.node.Node._drain", "node.app.count_crash"),
     "listen": (
         "node.sound.meter.Meter.__init__", "node.sound.engine.Engine.__init__", "node.sound.interval.Interval.__init__",
+        "node.sound.engine.Engine.calibrate", "node.sound.engine.Engine.restart",
+        "node.sound.engine.Engine._begin_averages", "node.sound.meter.Meter.about",
+    ),
+    "heard": (
+        "node.sound.meter.Meter.read", "node.sound.interval.Interval.exceeded", "node.sound.interval.Interval.mean",
+        "node.sound.interval.Interval.clear",
+    ),
+    "stretch": (
+        "node.sound.meter.Meter._enter_stretch", "node.sound.interval.Interval.add_stretch",
+        "node.sound.interval.Interval.miss",
     ),
 }  # fmt: skip
 

@@ -23,15 +23,15 @@ from typing import cast
 
 from . import names
 from .layout import Layout
-from .program import Function, LinkError, Module, Program, Symbol
+from .program import LOCAL, Function, LinkError, Module, Program, Symbol
 from .trees import walk
-from .units import Chunk, Writer, local_marks
+from .units import ASK, Chunk, Writer, local_marks
 
 _CALL = "_call"  # what the linker itself adds, before it is named like everything else
 _MAKE = "_make"
 _TEXT = "_text"
 _LONGEST_NAME = 10  # a text of up to so many characters is in the table of names anyway
-_TEXTS = 16  # in one unit
+_TEXTS = 40  # in one unit
 
 
 @dataclass
@@ -58,6 +58,7 @@ class _Linker:
         self._place()
         self._move_seldom()
         self._follow()
+        self._ask_for_modules()
         self._rewrite_calls()
         self.texts: list[str] = []
         self._take_texts()
@@ -177,6 +178,13 @@ class _Linker:
                     moved = True
             if not moved:
                 return
+
+    def _ask_for_modules(self) -> None:
+        """A function's own import of a module that is not linked becomes a call: the name of that module is then a
+        text, which costs nothing in the table of names before somebody asks for it."""
+        for chunk in self.chunks.values():
+            asker = _Asker({mark: other.unit for mark, other in self.chunks.items() if "." in other.unit}, chunk.unit)
+            chunk.node = cast(ast.stmt, asker.visit(chunk.node))
 
     # -- calls of what has moved --------------------------------------------------------------------------------------
 
@@ -333,6 +341,9 @@ class _Linker:
             "  __import__(unit)\n"
             "  module = sys.modules.pop(unit)\n"
             " return getattr(module, name)\n"
+            f"def {ASK}(unit, name):\n"
+            " __import__(unit)\n"
+            " return getattr(sys.modules[unit], name)\n"
             f"def {_MAKE}(cls, function, *a, **k):\n"
             " made = object.__new__(cls)\n"
             " function(made, *a, **k)\n"
@@ -355,6 +366,25 @@ def _is_type_test(tree: ast.AST, name: ast.Name) -> bool:
         and any(child is name for child in walk(node))
         for node in walk(tree)
     )
+
+
+class _Asker(ast.NodeTransformer):
+    def __init__(self, units: dict[str, str], here: str) -> None:
+        self.units = units
+        self.here = here
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt]:
+        if node.module != LOCAL:
+            return node
+        asked = [alias.name for alias in node.names if self.units.get(alias.name, self.here) != self.here]
+        node.names = [alias for alias in node.names if alias.name not in asked]
+        made: list[ast.stmt] = [node]
+        for mark in asked:
+            new = ast.parse(f"{mark} = {ASK}({self.units[mark]!r}, '@{mark}')").body[0]
+            for child in walk(new):
+                ast.copy_location(child, node)
+            made.append(new)
+        return made if asked else node
 
 
 class _TextTaker(ast.NodeTransformer):

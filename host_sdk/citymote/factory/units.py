@@ -18,6 +18,8 @@ from .layout import Layout
 from .program import LOCAL, Function, LinkError, Module, Program, Symbol, local_names
 from .trees import walk
 
+ASK = "_ask"  # the call that stands for an import
+
 
 @dataclass(eq=False)
 class Chunk:
@@ -35,6 +37,10 @@ def local_marks(tree: ast.AST) -> Iterator[str]:
     for node in walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == LOCAL:
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            function = node.value.func
+            if isinstance(function, ast.Name) and function.id == ASK:
+                yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
 class Writer:
