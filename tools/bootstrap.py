@@ -67,6 +67,7 @@ COMPILED_PEERS = ("sensirion-gas-index-algorithm==3.2.2",)
 # Peers whose pins conflict with ours: each in a folder of its own, build/peers/<name>, put on PYTHONPATH by its test.
 APART = {
     "aiocoap": ("aiocoap[oscore]==0.4.17", "lakers-python==0.6.2"),
+    "bthome": ("bthome-ble==3.25.0",),
     "drivers": (  # MicroPython's, measured beside ours
         "bme280-upy==2.1.0",
         "micropython-lis3dh==0.1.2",

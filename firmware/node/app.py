@@ -140,6 +140,10 @@ def _report(node, stages):
     from . import startup
 
     startup.discover(node)
+    if node.settings["nearby"]:
+        from .links.bthome import Nearby
+
+        node.nearby = Nearby(hal, node.log, node.sampler.columns, node.settings["nearby"])
     startup.report(node)
 
 

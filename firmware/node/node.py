@@ -39,6 +39,7 @@ class Node:
         self.asked = asyncio.Event()  # the network has been asked for the time once
         self.boot = None  # the boot's record, on a board with slots; the only one, because it writes a log
         self.updating = None  # the update that is under way
+        self.nearby = None  # told each row, where readings are broadcast
         self.sensors = ()
         self.store = self.sampler = self.telemetry = self.health = None
 
@@ -53,6 +54,8 @@ class Node:
         self.clock.note()
         self.supervisor.alive("sampling")
         self.health.tick()
+        if self.nearby:
+            self.nearby.row(values)
         if self.settings["discovery"] and self.telemetry:
             self.telemetry.wake()
 

@@ -29,6 +29,7 @@ TABLE = (
     ("broker_version", _WORD, "3.1.1", ("3.1.1", "5"), 0, False),  # of MQTT
     ("broker_session", _INT, 86400, 0, 0xFFFFFFFF, False),  # MQTT 5: seconds that the broker keeps the session
     ("discovery", _TEXT, "", 0, 64, False),  # Home Assistant's prefix, "homeassistant": readings in plain JSON too
+    ("nearby", _TEXT, "", 0, 200, False),  # "temperature,pm2_5": these are broadcast in the clear over BLE
     ("publish_rate", _INT, 600, 0, 60000, False),  # frames a minute after a first burst; 0: no budget
     ("interval", _INT, 120, 1, 86400, False),  # seconds between rows; has to divide a day
     ("batch", _INT, 5, 1, 255, False),  # rows a frame while the link keeps up

@@ -69,6 +69,7 @@ def live(folder: Path, broker: Mosquitto, hours: int) -> tuple[VirtualNode, list
     return node, [value for _, value in found if value is not None]
 
 
+@pytest.mark.timeout(7200)
 @pytest.mark.usefixtures("micropython32")
 @pytest.mark.parametrize("hours", [4, pytest.param(7 * 24, marks=pytest.mark.slow)])
 def test_a_whole_node_lives_for_a_week_in_its_heap(
