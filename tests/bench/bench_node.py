@@ -4,12 +4,17 @@ Times are the 32-bit VM's on this machine's processor: ratios carry over to a ch
 MicroPython's own C encoder, given dicts that are ready (`json`), and with making them from the node's columns
 (`json_from_columns`). A day is 720 samples of ten quantities of the whole firmware with the replay driver, on
 emulated flash under the real littlefs: once with a broker that takes every frame, once without any.
+
+Of the duty-cycled profile the share of the time that is slept through; of a row, the processor's time from one day's
+run and two days'; after a fault, the virtual seconds from its end to what shows that all is well again: the first
+frame that a broker acknowledges, the first row after the power.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +23,7 @@ from typing import Any
 
 from tests.bench import wire_data
 from tests.bench.measuring import Missing, data_file, note
+from tests.firmware import collecting as collecting_node
 from tests.support import vm
 
 from citymote.broker import Broker
@@ -147,9 +153,60 @@ def heap(folder: Path) -> dict[str, float]:
     return {"node.heap_peak_bytes.week": HEAP * 1024 - min(free)}
 
 
+def asleep(folder: Path) -> dict[str, float]:
+    """A climate sensor every two minutes for six hours, asleep in between; each frame is delivered."""
+    hours = 6
+    with Broker() as broker, collecting_node.Collector(broker.port):
+        settings = {"heap": f"{HEAP}k", "profile": "sleep", "wear": False}
+        with collecting_node.node(folder, hours, broker.port, **settings) as node:
+            node.start()
+            node.wait(280)
+            return {
+                "node.asleep_percent": 100 * node.asleep / node.now,
+                "node.awake_ms_per_row": (node.now - node.asleep) / (hours * 3600 / INTERVAL),
+            }
+
+
+def cpu(folder: Path) -> dict[str, float]:
+    """The processor's time of a row of ten quantities, sampled, stored and encoded; virtual chips included."""
+    spent: list[float] = []
+    for days in (1, 2):
+        before = os.times()
+        lived(folder / str(days), {}, days)
+        after = os.times()
+        spent.append(after.children_user + after.children_system - before.children_user - before.children_system)
+    return {"node.cpu_ms_per_row": 1000 * (spent[1] - spent[0]) / (86400 / INTERVAL)}
+
+
+def recovery(folder: Path) -> dict[str, float]:
+    """Virtual seconds from the end of a fault to the proof that it is over."""
+    hour = 3_600_000
+    metrics: dict[str, float] = {}
+    for name, minutes in (("minute", 1), ("hour", 60), ("day", 24 * 60)):
+        with Broker() as broker, collecting_node.Collector(broker.port):
+            end = hour + minutes * 60_000
+            with collecting_node.node(folder / name, (end + hour) / hour, broker.port, heap=f"{HEAP}k") as node:
+                node.at(hour, lambda broker=broker: broker.stop())
+                node.at(end, lambda broker=broker: broker.start())
+                node.start()
+                node.wait(280)
+                first = min(event.now for event in node.events if event.name == "acked" and event.now >= end)
+                metrics[f"node.recovery_seconds.broker_away_{name}"] = (first - end) / 1000
+    with collecting_node.node(folder / "power", 2, heap=f"{HEAP}k") as node:
+        node.run_until(hour + 10_000)
+        node.kill()
+        at = node.now
+        node.start(off=1000)
+        node.wait(280, check=False)
+        first = min(line.now for line in node.logs if line.now > at and "sampling" in line.text)
+        metrics["node.recovery_seconds.power"] = (first - at - 1000) / 1000
+    return metrics
+
+
 def measure() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         apart = folder / "heap"
         apart.mkdir()
-        return encoding(folder) | flash(folder) | heap(apart)
+        metrics = encoding(folder) | flash(folder) | heap(apart)
+        return metrics | asleep(folder / "asleep") | cpu(folder / "cpu") | recovery(folder / "recovery")

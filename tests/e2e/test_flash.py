@@ -154,13 +154,33 @@ def test_a_board_beyond_its_limits_gets_no_label(bench: Station, tmp_path: Path,
 def test_the_node_starts_by_itself_afterwards_as_who_it_is(bench: Station, board: Made, tmp_path: Path) -> None:
     made = board("b")
     node = bench.flash("--unlocked", ports=[str(made.port)]).passed()["node"]
-    for _ in range(200):
-        if any("sampling" in line.text for line in made.logs):
-            break
-        made._stopping.wait(0.05)
+    runs(made)
+    with wire.connect(str(made.port)) as port:
+        assert port.ask("print(6 * 7)") == 42, "nothing is locked: the prompt is there for whoever wants it"
     said = [line.text for line in made.logs]
     assert any(text.startswith(f"node {node}, boot ") for text in said), said
     assert any(text.startswith("sampling 5 columns") for text in said), said
+
+
+def runs(made: PtyBoard) -> None:
+    """Returns when the node on that board samples."""
+    for _ in range(400):
+        if any("sampling" in line.text for line in made.logs):
+            return
+        made._stopping.wait(0.05)
+    raise AssertionError([line.text for line in made.logs])
+
+
+def test_a_locked_node_gives_its_prompt_to_nobody(bench: Station, board: Made) -> None:
+    made = board("b")
+    bench.flash(ports=[str(made.port)]).passed()
+    runs(made)
+    starts = made.starts
+    with pytest.raises(wire.WireError, match="no MicroPython answers"):
+        wire.connect(str(made.port))
+    assert made.starts == starts, "and no Ctrl-C or Ctrl-D ends what it does"
+    again = bench.flash(ports=[str(made.port)]).failed()
+    assert "a locked board is begun anew with --erase" in again["error"]
 
 
 def test_a_wire_that_is_off_fails_the_board_and_names_the_sensor(bench: Station, board: Made) -> None:

@@ -22,6 +22,7 @@ class Flash:
         self.data = bytearray(b"\xff" * (SIZE * BLOCKS))
         self.operations = 0
         self.fail_at = None
+        self.torn = True  # what is being written when the power goes is half there; else not at all
 
     def _power(self):
         self.operations += 1
@@ -36,7 +37,7 @@ class Flash:
         if self._power():
             self.data[start : start + len(buf)] = buf
             return
-        if self.operations == self.fail_at:
+        if self.operations == self.fail_at and self.torn:
             half = len(buf) // 2
             self.data[start : start + half] = memoryview(buf)[:half]
         raise OSError(5)
@@ -51,9 +52,9 @@ class Flash:
             if self._power():
                 self.data[start : start + SIZE] = b"\xff" * SIZE
                 return 0
-            if self.operations == self.fail_at:
+            if self.operations == self.fail_at and self.torn:
                 self.data[start : start + SIZE // 2] = b"\xff" * (SIZE // 2)
-            return 5
+            raise OSError(5)
         return 0
 
 
@@ -168,6 +169,69 @@ def later_boot_cuts():
             break
         cut += 1
     print("cuts", cut, "changed", changed, "backwards", backwards)
+
+
+def small_files_cuts():
+    """The power goes at every operation, whole and torn, of a change of settings, of the crash counter and of a note of
+    the time: each is afterwards what it was or what it should become, and nothing else."""
+    from node.files import Pair, load, save
+    from node.settings import Settings
+
+    flash = fresh()
+    old = {"interval": 600, "broker_host": "a.example", "broker_password": "x" * 200}
+    new = {"interval": 900, "broker_host": "b.example", "broker_password": "y" * 200}
+
+    def pair():
+        made = Pair("/config/pair.")
+        return made, made.load()
+
+    def state():
+        settings = Settings("/config/settings")
+        told = tuple(settings[key] for key in sorted(old)), tuple(settings.problems)
+        return told, load("/config/crashes"), load("/config/clock"), pair()[1]
+
+    def write(settings, crashes, clock, cursor):
+        for _ in range(2):
+            Settings("/config/settings").change(settings)
+            save("/config/crashes", crashes)
+            save("/config/clock", clock)
+            pair()[0].save(cursor)
+            yield
+
+    for _ in write(old, b"\x01", b"1111", b"first"):
+        pass
+    before = state()
+    image = bytes(flash.data)
+    for _ in write(new, b"\x02", b"2222", b"second"):
+        break
+    after = state()
+    cut = between = 0
+    for flash.torn in (True, False):
+        at = 0
+        while True:
+            flash.data[:] = image
+            mount(flash)
+            flash.operations = 0
+            flash.fail_at = at + 1
+            try:
+                for _ in write(new, b"\x02", b"2222", b"second"):
+                    break
+            except OSError:
+                pass
+            done = flash.operations < flash.fail_at
+            flash.fail_at = None
+            mount(flash)
+            now = state()
+            # in the order of writing: once one is the old one, so are those behind it
+            fresh_ones = [found == wanted for found, wanted in zip(now, after)]
+            for found, one, other in zip(now, before, after):
+                between += found not in (one, other)
+            between += fresh_ones != sorted(fresh_ones, reverse=True)
+            if done:
+                break
+            at += 1
+        cut += at
+    print("cuts", cut, "between", between, "differ", before != after)
 
 
 def restored_images():

@@ -51,6 +51,13 @@ def test_a_power_cut_at_any_operation_of_a_later_boot_keeps_identity_and_counter
     assert (said["changed"], said["backwards"]) == (0, 0)
 
 
+def test_a_power_cut_at_any_operation_leaves_settings_and_counters_old_or_new(case: Callable[[str], str]) -> None:
+    said = case("small_files_cuts")
+    assert numbers(said)["cuts"] > 20
+    assert numbers(said)["between"] == 0
+    assert "differ True" in said
+
+
 def test_boot_ids_differ_even_when_flash_is_restored_from_images(case: Callable[[str], str]) -> None:
     said = numbers(case("restored_images"))
     assert said["different"] == said["boots"] == 300

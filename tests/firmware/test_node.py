@@ -435,6 +435,31 @@ def test_tls_with_the_citys_own_authority(tmp_path: Path, secure: brokers.Broker
     assert rows(messages) == expected(1, 60)
 
 
+def test_a_broker_that_asks_for_a_client_certificate_gets_it(tmp_path: Path, mosquitto: object) -> None:
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    authority = certificate(folder, "authority")
+    certificate(folder, "server", authority)
+    certificate(folder, "client", authority)
+    certificate(folder, "forged")
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    files = {"cafile": "authority.pem", "certfile": "server.pem", "keyfile": "server.key"}
+    extra = "require_certificate true\nallow_anonymous true\n"
+    extra += "".join(f"{word} {folder}/{name}\n" for word, name in files.items())
+    with brokers.Broker(mosquitto.broker, tmp_path / "mosquitto", extra) as broker:  # type: ignore[attr-defined]
+        broker.folder = folder  # type: ignore[attr-defined]
+        for who, welcome in (("client", True), ("forged", False), ("", False)):
+            settings = tls_settings(broker, "authority")
+            if who:
+                settings |= {"broker_cert": (folder / f"{who}.pem").read_text()}
+                settings |= {"broker_key": (folder / f"{who}.key").read_text()}
+            with node(tmp_path / f"n{who}", 0.5, broker.port, drain=60, **settings) as n:
+                n.start()
+                report = n.wait(60, check=False).report
+            assert (report["pending"] == 0, report["acked"] > 0) == (welcome, welcome), (who, report)
+
+
 def test_a_broker_that_nobody_vouches_for_gets_nothing(tmp_path: Path, secure: brokers.Broker) -> None:
     with node(tmp_path / "n", 1, secure.port, drain=60, **tls_settings(secure, "stranger")) as n:
         n.start()
