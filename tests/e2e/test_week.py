@@ -7,6 +7,7 @@ are charged beside it, and refused where an ESP32 has no room for them. A few ho
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ from citymote.testing.wiring import wire
 from citymote.testing.world import World
 
 SETTLED = 2  # hours after which every buffer has its size
-SPREAD = 1024  # bytes of heap by which one hour may differ from another, a log's line or a frame that waits
+SPREAD = 1024  # bytes of heap by which the last hours' usual figure may lie below the first ones'
+PASSING = 6144  # bytes in use for a moment when a status looks: code loaded for a frame, a message under way
 
 
 def live(folder: Path, broker: Mosquitto, hours: int) -> tuple[VirtualNode, list[float]]:
@@ -85,4 +87,6 @@ def test_a_whole_node_lives_for_a_week_in_its_heap(
     assert {"wifi", "tls", "i2s"} == {kind for kind in ("wifi", "ble", "tls", "i2s") if node.ledger.holds(kind)}
     assert len(free) >= hours
     later = free[SETTLED:]
-    assert max(later) - min(later) <= SPREAD, "the heap in use stays what it is"
+    day = max(2, len(later) // 7)
+    assert median(later[-day:]) >= median(later[:day]) - SPREAD, "the heap in use stays what it is"
+    assert max(later) - min(later) <= PASSING, later
