@@ -71,6 +71,10 @@ class Gatt:
         """Bytes that a message's code, token, options and payload may take together."""
         return self._room
 
+    def waiting(self):
+        """Whether `take` would give something."""
+        return bool(self._out)
+
     def take(self):
         """[(peer, value)] to be written or indicated now, in this order; forgotten here."""
         out, self._out = self._out, []

@@ -98,6 +98,10 @@ class Udp:
         """Bytes that a message's code, token, options and payload may take together on the way to this peer."""
         return self._room
 
+    def waiting(self):
+        """Whether `take` would give something."""
+        return bool(self._out)
+
     def take(self):
         """[(peer, datagram)] to be sent now; forgotten here."""
         out, self._out = self._out, []

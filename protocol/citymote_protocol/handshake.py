@@ -54,6 +54,11 @@ class Handshakes:
         if self._pair is None:
             self._pair = yield from self._crypto.key_pair_steps()
 
+    @property
+    def pending(self):
+        """Whether a handshake is under way."""
+        return self._responder is not None
+
     def tick(self, now):
         """Drop a handshake whose time is over."""
         sessions = self._sessions

@@ -78,6 +78,10 @@ class Sessions:
             self.remove(self._admitted[0])
         self._admitted.append(context)
 
+    def all(self):
+        """Every context, the one without rights last."""
+        return self._admitted + ([self._stranger] if self._stranger is not None else [])
+
     def remove(self, context):
         if context is self._stranger:
             self._stranger = self._stranger_keys = None
@@ -89,10 +93,8 @@ class Sessions:
 
     def clear(self):
         """Drop all: the owner has changed."""
-        for context in list(self._admitted):
+        for context in self.all():
             self.remove(context)
-        if self._stranger is not None:
-            self.remove(self._stranger)
 
     def tick(self, now):
         """Drop the session without rights when its time is over."""

@@ -1,0 +1,41 @@
+"""In which order a desk's modules are loaded, for the short stack of a small chip: tested as `node.stages` is."""
+
+# What a request or a handshake has loaded and the next one seldom needs
+PASSING = (
+    "node.access.bodies",
+    "citymote_protocol.cbor",
+    "node.access.admit",
+    "node.access.tell",
+    "node.access.configure",
+    "node.access.possess",
+    "node.settings_table",
+    "node.version",
+    "citymote_protocol.claim",
+    "citymote_protocol.delegation",
+    "citymote_protocol.sign1",
+    "citymote_protocol.event",
+    "citymote_protocol.edhoc_responder",
+    "citymote_protocol.edhoc",
+    "citymote_protocol.ccs",
+    "citymote_protocol.oscore_derive",
+    "citymote_protocol.keying",
+    "citymote_protocol.p256",
+    "citymote_protocol.primitives",
+    "citymote_protocol.hkdf",
+)
+SERVE = (
+    "citymote_protocol.errors",
+    "citymote_protocol.limits",
+    "citymote_protocol.cbor_write",
+    "citymote_protocol.cbor_read",
+    "citymote_protocol.cbor_bytes",
+    "citymote_protocol.coap",
+    "citymote_protocol.crypto",
+    "citymote_protocol.coap_server",
+    "citymote_protocol.handshake",
+    "citymote_protocol.limiter",
+    "citymote_protocol.sessions",
+    "node.crypto",
+    "node.access.offers",
+    "node.access.desk",
+)
