@@ -14,7 +14,7 @@ from .bodies import changed, content, numbers, pairs, refuse, table
 from .offers import OWNER
 
 # What reaches beyond an installer's errand: whom readings are for, who signs updates, who else gets in
-OWNERS = ("collector_key", "unsealed", "update_root", "recovery_hours", "site", "udp")
+OWNERS = ("collector_key", "unsealed", "update_root", "update_hss", "recovery_hours", "site", "udp")
 
 
 def get(desk, request):
