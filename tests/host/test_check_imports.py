@@ -166,8 +166,8 @@ def test_import_citymote_really_loads_only_the_standard_library() -> None:
 
 
 def test_import_citymote_takes_less_than_a_tenth_of_a_second() -> None:
-    # The best of several: a busy machine can make any one of them slow, and never one of them fast.
-    code = "import time; t = time.perf_counter(); import citymote; print(time.perf_counter() - t)"
+    # Of the processor's time, and the best of several: what else the machine is doing is not the import's doing.
+    code = "import time; t = time.process_time(); import citymote; print(time.process_time() - t)"
     deadline = time.monotonic() + 20
     best = float(_python(code))
     while best >= 0.1 and time.monotonic() < deadline:
