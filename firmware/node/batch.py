@@ -53,7 +53,7 @@ class OpenBatch:
     def shape(self, columns):
         """Have these columns, and no rows."""
         self.columns = columns
-        self.values = self.quality = ()
+        self.values = self.quality = []  # what there was goes before the new is made
         self.values = [array("i", (0 for _ in range(self.usual))) for _ in columns]
         self.quality = [bytearray(self.usual) for _ in columns]
         self.reset()

@@ -122,9 +122,9 @@ def build_sensors(board, hal, log):
                 if column in taken:
                     raise BoardError("another sensor has instance %d of that quantity" % instance)
             sensor = Sensor(index, entry, driver, instance, gather, hal.uptime_ms, log, power)
-            sensor.alarms = _alarms(entry, driver)
+            sensor.alarms = _alarms(entry, driver)  # pyright: ignore[reportAttributeAccessIssue]
             if driver.BUS == "i2c":
-                sensor.stuck = (hal.recover, entry["bus"])
+                sensor.stuck = (hal.recover, entry["bus"])  # pyright: ignore[reportAttributeAccessIssue]
             taken += sensor.columns
             sensors.append(sensor)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as e:

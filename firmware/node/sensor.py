@@ -134,7 +134,7 @@ class Sensor:
         self.fault = code
         self.lead = max(self.cold, self.least)  # the driver begins anew: with a fan, by warming up
         if code == STUCK_BUS and self.stuck:
-            self._recover(*self.stuck)
+            self._recover(*self.stuck)  # pyright: ignore[reportGeneralTypeIssues]
         return code
 
     def _recover(self, recover, bus):
