@@ -54,9 +54,8 @@ STORE = (
 )
 STORE_GONE = ("node.recovery",)
 LINK = ("node.links.mqtt", "node.telemetry")
-ABOUT = ("citymote_protocol.body", "citymote_protocol.descriptor", "node.version", "node.describe")
+ABOUT = ("citymote_protocol.body", "citymote_protocol.descriptor", "node.describe")
 ABOUT_GONE = (
-    "node.version",
     "node.describe",
     "citymote_protocol.body",
     "citymote_protocol.descriptor",

@@ -32,22 +32,20 @@ PASSING = {
     "fit": ("node.fitting",),
     "registry": ("citymote_protocol.quantities",),
     "open": ("node.recovery",),
-    "about": ("node.version", "node.describe", "citymote_protocol.descriptor", "citymote_protocol.body"),
+    "about": ("node.describe", "citymote_protocol.descriptor", "citymote_protocol.body"),
 }
 
 SELDOM: dict[str, tuple[str, ...]] = {
     # a start, step by step
     "begin": (
-        "node.app.start", "node.app._place", "node.app._door", "node.app._attend",
-        "node.app._reach", "node.app._local", "node.app._identity", "node.app.load_modules", "node.app.forget",
+        "node.app.start", "node.app._identity", "node.app.load_modules", "node.app.forget",
         "node.node.Node.__init__", "node.clock.Clock.__init__", "node.clock.Clock.restore",
         "node.supervisor.Supervisor.__init__", "node.node.Node.begin",
     ),
     "choose": (
         "node.app._settings", "node.settings.Settings.__init__", "node.settings.Settings._take",
         "node.settings.Settings._load", "node.settings.Settings._merge", "node.settings.Settings.change",
-        "node.settings.Settings.secrets", "node.settings.Settings.public",
-        "node.settings.Settings.trying", "node.settings.Settings.without", "node.journal.Journal.redact",
+        "node.settings.Settings.secrets", "node.settings.Settings.public", "node.journal.Journal.redact",
     ),
     "enrol": (
         "citymote_protocol.seal.Sealer.__init__", "citymote_protocol.seal.Sealer.prepare",
@@ -72,9 +70,9 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "node.health.Health.values", "node.health.Health.report", "node.node.Node.alarm",
     ),
     "connect": (
-        "node.telemetry.Telemetry._tls", "node.telemetry.Telemetry._join", "node.telemetry.der",
-        "node.links.mqtt.Client.connect", "node.links.mqtt.connect_packet", "node.links.mqtt.Client.subscribe",
-        "node.links.mqtt.Client.say", "node.links.mqtt.Client.disconnect", "node.links.mqtt.Client._message",
+        "node.telemetry.Telemetry._tls", "node.telemetry.der", "node.links.mqtt.Client.connect",
+        "node.links.mqtt.connect_packet", "node.links.mqtt.Client.subscribe", "node.links.mqtt.Client.say",
+        "node.links.mqtt.Client.disconnect", "node.links.mqtt.Client._message",
     ),
     "dated": (
         "node.clock.Clock.set", "node.store.Store.date", "node.store.Store._dated", "node.dating.Dates.put",
@@ -89,7 +87,6 @@ SELDOM: dict[str, tuple[str, ...]] = {
     ),
     "fetch": ("node.store.Store.next_pending", "node.log.Log.read", "node.log.Log.advance"),
     "sealing": ("citymote_protocol.seal.Sealer.seal", "citymote_protocol.ccm.crypt"),
-    "service": ("node.app._radio", "node.node.Node.offline", "node.files.exists"),
     "stuck": ("node.sensor.Sensor._recover", "node.sensor.Sensor._watch"),
     "outage": ("node.log.Log.discard", "node.log.Log._lost", "node.log.Log._look"),
     "finish": ("node.node.Node.report", "node.node.Node._drain", "node.app.count_crash"),
