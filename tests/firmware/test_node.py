@@ -487,6 +487,8 @@ def test_two_days_leave_the_heap_as_it_was(tmp_path: Path, broker: Broker) -> No
         n.start()
         statuses = [decode(message) for message in collector.all_of(n.wait(100))]
     free = [frame.values[0] for frame in statuses if frame.kind == 3]
-    assert min(free[3:]) > max(free[3:]) - 3000, f"the heap shrinks: {free[::6]}"
+    first, last = sorted(free[3 : len(free) // 2]), sorted(free[len(free) // 2 :])
+    assert last[len(last) // 2] > first[len(first) // 2] - 1500, f"the heap shrinks: {free[::6]}"
+    assert min(free[3:]) > max(free[3:]) - 6144, f"a moment takes too much: {free[::6]}"
     assert ssl.OPENSSL_VERSION  # the peers' side of the TLS tests is the system's OpenSSL
     assert collecting.HEAP

@@ -80,6 +80,7 @@ def application(machine: MicroPython, board: Mapping[str, Any]) -> Path:
     """The application with what that board needs, and no more: an index of all drivers would be too long for a node."""
     found = dict(application_sources())
     names = selection.select({name: path.read_bytes() for name, path in found.items()}, machine.architecture, board)
+    names -= {"node/selftest.py"}  # the factory's alone
     key = hashlib.sha256(" ".join(sorted(names)).encode()).hexdigest()[:8]
     target = default_output() / f"slot-{machine.architecture}-{key}"
     compile_tree({name: found[name] for name in names}, target, arch=machine.architecture, level=APPLICATION_LEVEL)
