@@ -89,7 +89,7 @@ def test_the_brokers_keep_alive_is_kept(tmp_path: Path, mosquitto: object) -> No
     with (
         mosquitto_with(mosquitto, tmp_path, "max_keepalive 60\n") as broker,
         Collector(broker.port),
-        node(tmp_path / "n", 2, broker.port, grace=200, broker_version="5", broker_keepalive=600, batch=30) as n,
+        node(tmp_path / "n", 2, broker.port, grace=2000, broker_version="5", broker_keepalive=600, batch=30) as n,
     ):
         n.start()
         report = n.wait(60).report
