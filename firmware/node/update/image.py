@@ -139,12 +139,10 @@ class ImageInstaller:
 
 async def watch_runtime(node, state):
     """A start with a runtime that nobody has called good yet, or after one: decided here."""
-    import asyncio
-
     from node.journal import INFO, WARNING
 
     from .state import CONFIRMED, ROLLED_BACK, TRIAL, tell
-    from .trial import PATIENCE, lacking
+    from .trial import prove
 
     hal = node.hal
     if hal.images().running() != state.turn:
@@ -157,20 +155,11 @@ async def watch_runtime(node, state):
     state.state = TRIAL
     state.save()
     tell(node, state)
-    node.awake = True
-    seen = set()
-    begin = hal.uptime_ms()
-    patience = 1000 * (PATIENCE + 2 * node.settings["interval"])
-    while True:
-        why = lacking(node, seen, state.readings)
-        if not why:
-            break
-        if hal.uptime_ms() - begin > patience:
-            node.log(WARNING, "trial of the runtime failed: " + why)
-            hal.reset()  # the bootloader starts the one before
-            return
-        await asyncio.sleep_ms(5000)
-    node.awake = False
+    why = await prove(node, state)
+    if why:
+        node.log(WARNING, "trial of the runtime failed: " + why)
+        hal.reset()  # the bootloader starts the one before
+        return
     hal.images().good()
     node.boot.floor = max(node.boot.floor, state.sequence)
     node.boot.save()

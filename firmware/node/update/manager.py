@@ -49,7 +49,7 @@ class Worn(Exception):
 
 
 async def _steps(steps):
-    # Short steps, so that the rest of the node goes on between them.
+    # Short steps, so that the rest of the node goes on between them. `enrol` has the same, and is gone by now.
     while True:
         try:
             next(steps)

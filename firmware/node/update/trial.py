@@ -35,6 +35,22 @@ def lacking(node, seen, before):
     return ""
 
 
+async def prove(node, state, patience=PATIENCE):
+    """Wait until everything has been seen to work: "", or what is lacking when `patience` (s) is over."""
+    seen = set()
+    node.awake = True  # the starts of a sleeping node are not those of one that fails
+    begin = node.hal.uptime_ms()
+    patience = 1000 * (patience + 2 * node.settings["interval"])
+    while True:
+        why = lacking(node, seen, state.readings)
+        if not why:
+            node.awake = False
+            return why
+        if node.hal.uptime_ms() - begin > patience:
+            return why
+        await asyncio.sleep_ms(_LOOK)
+
+
 def sequence(root="/app"):
     """The manifest's sequence number of the application that runs."""
     with open(root + "/whole", "rb") as f:
@@ -66,21 +82,12 @@ async def watch(found, node, hal, log, state, patience=PATIENCE):
         state.state = TRIAL
         state.save()
         tell(node, state)
-    seen = set()
-    node.awake = True  # the starts of a sleeping node are not those of one that fails
-    begin = hal.uptime_ms()
-    patience = 1000 * (patience + 2 * node.settings["interval"])
-    while True:
-        why = lacking(node, seen, state.readings)
-        if not why:
-            break
-        if hal.uptime_ms() - begin > patience:
-            log(WARNING, "trial failed: " + why)
-            give_back(found)
-            hal.reset()
-            return
-        await asyncio.sleep_ms(_LOOK)
-    node.awake = False
+    why = await prove(node, state, patience)
+    if why:
+        log(WARNING, "trial failed: " + why)
+        give_back(found)
+        hal.reset()
+        return
     confirm(found)
     log(INFO, "trial passed: sequence %d is confirmed" % found.floor)
     hal.event("confirmed", {"sequence": found.floor})
