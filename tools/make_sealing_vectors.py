@@ -20,6 +20,7 @@ from citymote_protocol import cose as _cose  # noqa: E402
 from citymote_protocol import p256 as _p256  # noqa: E402
 from citymote_protocol import plain as _plain  # noqa: E402
 from citymote_protocol import sealing as _sealing  # noqa: E402
+from golden import VECTORS, write  # noqa: E402
 
 # Untyped, because the node runs them too.
 cose: Any = _cose
@@ -27,8 +28,6 @@ p256: Any = _p256
 plain: Any = _plain
 sealing: Any = _sealing
 
-VECTORS = TOP / "protocol" / "vectors"
-NOTE = "Published test keys: never use them for anything else. Byte strings are hexadecimal."
 CRYPTO = HostCrypto()
 
 
@@ -215,20 +214,7 @@ def whole() -> list[dict[str, Any]]:
     return out
 
 
-def write(name: str, what: str, cases: list[dict[str, Any]]) -> bool:
-    path = VECTORS / name
-    text = json.dumps({"note": NOTE, "what": what, "cases": cases}, indent=1) + "\n"
-    if path.exists():
-        same = path.read_text() == text
-        print(f"{name}: {'as it was' if same else 'DIFFERS from what this tool makes: add a new file instead'}")
-        return same
-    path.write_text(text)
-    print(f"{name}: {len(cases)} cases written")
-    return True
-
-
 def main() -> int:
-    VECTORS.mkdir(exist_ok=True)
     good = [
         write("sealed-keys.json", "SPEC 5.2 to 5.4: from two key pairs and a boot id to key and Base IV.", keys()),
         write("sealed-frames.json", "SPEC 5.5 and 5.6: envelopes; `key` is the case in sealed-keys.json.", frames()),

@@ -7,7 +7,6 @@ what is not there, and fails when what is there differs.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Generator
@@ -36,6 +35,7 @@ from citymote_protocol import sign1 as _sign1  # noqa: E402
 from citymote_protocol.edhoc_initiator import Initiator as _Initiator  # noqa: E402
 from citymote_protocol.edhoc_responder import Responder as _Responder  # noqa: E402
 from citymote_protocol.errors import FrameError  # noqa: E402
+from golden import write  # noqa: E402
 
 # Untyped, because the node runs them too.
 cbor: Any = _cbor
@@ -57,8 +57,6 @@ Responder: Any = _Responder
 protect_request: Any = oscore_client.protect_request
 open_request: Any = oscore_server.open_request
 
-VECTORS = TOP / "protocol" / "vectors"
-NOTE = "Published test keys: never use them for anything else. Byte strings are hexadecimal."
 CRYPTO: Any = HostCrypto()
 Case = dict[str, Any]
 
@@ -569,18 +567,6 @@ def refusing() -> Generator[None]:
         yield
     except FrameError as error:
         raise AssertionError(f"a right case was refused: {error}") from error
-
-
-def write(name: str, what: str, cases: list[Case]) -> bool:
-    path = VECTORS / name
-    text = json.dumps({"note": NOTE, "what": what, "cases": cases}, indent=1) + "\n"
-    if path.exists():
-        same = path.read_text() == text
-        print(f"{name}: {'as it was' if same else 'DIFFERS from what this tool makes: add a new file instead'}")
-        return same
-    path.write_text(text)
-    print(f"{name}: {len(cases)} cases written")
-    return True
 
 
 FILES: tuple[tuple[str, str, Callable[[], list[Case]]], ...] = (
