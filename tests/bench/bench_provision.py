@@ -11,6 +11,8 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from tests.support.uplink import feed
+
 from citymote.fleet import Stage, open_fleet
 from citymote.keys import KeyFile, Opener, generate_collector_key
 from citymote.owner import OwnerStore
@@ -50,7 +52,7 @@ async def _run(folder: Path, count: int, loss: float) -> tuple[float, float]:
         arrivals = Arrivals(Opener(keys))
         air = FakeAir(nodes)
         air.start()
-        feeding = asyncio.create_task(_feed(uplink, arrivals))
+        feeding = asyncio.create_task(feed(uplink, arrivals))
         report = await provision(
             fleet, store, air, Plan(settings, "bench"), [node.id for node in nodes], arrivals=arrivals, find=600,
             progress=news,
@@ -61,15 +63,6 @@ async def _run(folder: Path, count: int, loss: float) -> tuple[float, float]:
     if report.failed:
         raise RuntimeError(f"not provisioned: {report.failed[0].reason}")
     return max(configured), seconds
-
-
-async def _feed(uplink: FakeUplink, arrivals: Arrivals) -> None:
-    seen = 0
-    while True:
-        count = await uplink.next(seen)
-        for frame in uplink.frames[seen:count]:
-            await arrivals.feed(frame.payload)
-        seen = count
 
 
 def measure() -> dict[str, float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.uplink import feed
 
 from citymote.credentials import Credentials, CredentialsError
 from citymote.fleet import Fleet, NodeRecord, Stage, open_fleet
@@ -106,15 +107,6 @@ def make(tmp_path: Path) -> Callable[..., Any]:
                 await air.stop()
 
     return city
-
-
-async def feed(uplink: FakeUplink, arrivals: Arrivals) -> None:
-    seen = 0
-    while True:
-        count = await uplink.next(seen)
-        for frame in uplink.frames[seen:count]:
-            await arrivals.feed(frame.payload)
-        seen = count
 
 
 def virtually(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

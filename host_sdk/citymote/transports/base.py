@@ -91,6 +91,29 @@ class Transport(ABC):
         """Let the peer go; harmless when there is no connection."""
 
 
+class Inbox:
+    """What a peer has sent and nobody has asked for yet. More than 64 messages are not kept: they come again."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    def put(self, data: bytes) -> None:
+        """A message has come."""
+        if self._queue.qsize() < _WAITING:
+            self._queue.put_nowait(data)
+
+    def end(self) -> None:
+        """There will be none any more."""
+        self._queue.put_nowait(None)
+
+    async def get(self) -> bytes | None:
+        """The next message, or None, from then on always, at the end."""
+        data = await self._queue.get()
+        if data is None:
+            self.end()
+        return data
+
+
 class Channel:
     """Messages to and from one node, over any transport. Requests may overlap: their tokens tell answers apart."""
 

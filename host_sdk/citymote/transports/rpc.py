@@ -15,12 +15,11 @@ from typing import Any
 from citymote.errors import BrokerError, UsageError
 from citymote_protocol.coap_udp import Udp
 
-from .base import Disconnected, Transport, Unreachable
+from .base import Disconnected, Inbox, Transport, Unreachable
 from .mqtt import Broker, parse_url
 
 CONNECT = 20.0
 _LONGEST = 1152
-_WAITING = 64
 _NAME = re.compile(r"[a-z0-9-]{1,23}")
 
 
@@ -47,7 +46,7 @@ class MqttTransport(Transport):
         self.layer = Udp(secrets.token_bytes)
         self._topic = f"citymote/{node}/rpc/{name}"
         self._timeout = timeout
-        self._heard: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._heard = Inbox()
         self._broker = Broker(url, f"citymote-{name}", password, ca_file)
         self._open = False
 
@@ -60,11 +59,11 @@ class MqttTransport(Transport):
             if not ready.done():
                 ready.set_result(error)
             elif error is not None:
-                self._heard.put_nowait(None)
+                self._heard.end()
 
         def hear(payload: bytes) -> None:
-            if len(payload) <= _LONGEST and self._heard.qsize() < _WAITING:
-                self._heard.put_nowait(payload)
+            if len(payload) <= _LONGEST:
+                self._heard.put(payload)
 
         def later(call: Any, argument: Any) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may have ended before the thread
@@ -93,7 +92,6 @@ class MqttTransport(Transport):
         """The next answer."""
         data = await self._heard.get()
         if data is None:
-            self._heard.put_nowait(None)
             raise self._ended()
         return data
 
@@ -105,4 +103,4 @@ class MqttTransport(Transport):
         if self._open:
             self._open = False
             await asyncio.to_thread(self._broker.stop)
-        self._heard.put_nowait(None)
+        self._heard.end()

@@ -15,10 +15,10 @@ from citymote.errors import UsageError
 from citymote_protocol import slipmux as _slipmux
 from citymote_protocol.coap_udp import Udp
 
-from .base import Disconnected, NoRadio, Transport
+from .base import Disconnected, Inbox, NoRadio, Transport
 
 SPEED = 115200
-_WAITING = 64
+_LINES = 64
 
 slipmux: Any = _slipmux  # untyped, because the node runs it too
 
@@ -37,7 +37,7 @@ class SerialTransport(Transport):
         self._speed = getattr(termios, f"B{speed}")
         self._fd = -1
         self._reader = slipmux.Slipmux()
-        self._heard: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._heard = Inbox()
 
     async def connect(self) -> None:
         """Open the line, for bytes as they are."""
@@ -67,13 +67,13 @@ class SerialTransport(Transport):
             data = b""
         if not data:
             asyncio.get_running_loop().remove_reader(self._fd)
-            self._heard.put_nowait(None)
+            self._heard.end()
             return
         for kind, content in self._reader.feed(data):
             if kind != slipmux.COAP:
-                self.text = [*self.text[-_WAITING:], content.decode(errors="replace")]
-            elif self._heard.qsize() < _WAITING:
-                self._heard.put_nowait(content)
+                self.text = [*self.text[-_LINES:], content.decode(errors="replace")]
+            else:
+                self._heard.put(content)
 
     async def send(self, data: bytes) -> None:
         """Write one frame."""
@@ -92,7 +92,6 @@ class SerialTransport(Transport):
         """The next message."""
         data = await self._heard.get()
         if data is None:
-            self._heard.put_nowait(None)
             raise self._ended()
         return data
 
@@ -106,7 +105,7 @@ class SerialTransport(Transport):
             with contextlib.suppress(ValueError):
                 asyncio.get_running_loop().remove_reader(fd)
             os.close(fd)
-        self._heard.put_nowait(None)
+        self._heard.end()
 
 
 def ports() -> list[str]:
