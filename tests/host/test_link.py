@@ -170,6 +170,29 @@ def test_units_that_import_each_other_are_refused() -> None:
         linking.link(crossed, LAYOUT)
 
 
+def test_a_method_of_what_is_not_linked_is_asked_for_by_its_name(tmp_path: Path) -> None:
+    """`rest` of the engine has moved to a unit of its own, and asks the bank, whose class is nobody's to move."""
+    sources = {
+        "engine.py": b"""
+class Engine:
+    def __init__(self, bank):
+        self.bank = bank
+
+    def rest(self):
+        return ["engine", self.bank.rest()]
+
+def main():
+    from bank import Bank
+
+    print(Engine(Bank()).rest())
+""",
+        "bank.py": b"class Bank:\n    def rest(self):\n        return 'bank'\n",
+        "entry.py": b"from engine import main\n\nif True:\n    main()\n",
+    }
+    told = Layout({"core": ("engine",)}, ("core",), (), {"quiet": ("engine.Engine.rest",)}, raw=("entry.py", "bank.py"))
+    assert run(tmp_path / "after", linking.link(sources, told).sources) == run(tmp_path / "before", sources)
+
+
 def test_an_assigned_global_is_refused() -> None:
     with pytest.raises(LinkError, match=r"tools\.py:\d+: a global"):
         assigning = b"\ndef f():\n    global TABLE\n    TABLE = 1\n"

@@ -209,9 +209,11 @@ class _Linker:
 
     def _direct_methods(self) -> None:
         """Within the unit of a moved method, `x.method(...)` is `function(x, ...)`, where only one class has it."""
-        definers = Counter(
-            node.name for _, owner in self._classes() for node in owner.body if isinstance(node, Function)
-        )
+        owners = [owner for _, owner in self._classes()]
+        for module in self.program.modules.values():  # what is not linked may be what a method is asked of, too
+            if module.raw:
+                owners += [node for node in walk(module.tree) if isinstance(node, ast.ClassDef)]
+        definers = Counter(node.name for owner in owners for node in owner.body if isinstance(node, Function))
         uses = self._attribute_uses()
         texts = names.said(module.tree for module in self.program.modules.values())
         for name, (symbol, stub) in self.methods.items():
