@@ -279,7 +279,7 @@ class Node:
     async def log(self) -> str:
         """Its last lines, oldest first: uptime, level, text."""
         answer = await self._get("log")
-        return bytes(answer.payload).decode(errors="replace")
+        return _text(bytes(answer.payload))
 
     async def live(self) -> AsyncGenerator[list[Reading], None]:
         """Each row as it is measured, beginning with the latest."""
@@ -441,11 +441,16 @@ class Node:
             raise self._unreadable(what) from None
 
 
+def _text(data: bytes) -> str:
+    """What a node says to people: it comes to a terminal, which obeys control characters, so none of them passes."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in data.decode(errors="replace"))
+
+
 def _reason(answer: Message) -> tuple[str, str]:
     """(code, sentence) of an answer that is an error; ("", "") where it says neither."""
     if answer.code >> 5 == 2:
         return "", ""
-    text = bytes(answer.payload).decode(errors="replace")[:200]
+    text = _text(bytes(answer.payload))[:200]
     code, _, sentence = text.partition(":")
     return (code.strip(), sentence.strip()) if code.replace("_", "").isalnum() else ("", text)
 

@@ -116,6 +116,7 @@ class FakeNode:
         self.limiter: Any = limiter.Limiter()
         self.sessions: Any = sessions.Sessions(self.limiter)
         self.server: Any = coap_server.Server(self.crypto, self.sessions)
+        self.sessions.ended = self._over
         self.faults: list[BaseException] = []
         self.server.report = self.faults.append
         self.shakes: Any = handshake.Handshakes(
@@ -170,6 +171,10 @@ class FakeNode:
     def _who(self, context: Any, peer: Any) -> None:
         """A session has begun: whose key it is with decides what a delegation is worth."""
         self.peers[context.recipient_id] = ccs.read(peer)[0]
+
+    def _over(self, context: Any) -> None:
+        """A session has ended, and with it what it observes."""
+        self.server.drop(session=context)
 
     async def stop(self) -> None:
         """Off for good."""

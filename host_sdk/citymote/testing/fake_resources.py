@@ -40,14 +40,16 @@ _LEAST = {
     "epoch": OWNER, "time": INSTALLER, "info": READER, "live": READER, "log": INSTALLER, "identify": INSTALLER,
     "calibrate": INSTALLER, "config": INSTALLER, "config/trial": INSTALLER, "reset": INSTALLER,
 }  # fmt: skip
-_OWNERS = ("collector_key", "unsealed", "update_root", "recovery_hours", "site", "udp")
+_OWNERS = (
+    "collector_key", "unsealed", "discovery", "nearby", "update_root", "update_hss", "recovery_hours", "site", "udp",
+)  # fmt: skip
 _SECRET = ("broker_password", "broker_key", "network")
 _KNOWN = frozenset(
     (
         "network", "broker_host", "broker_port", "broker_tls", "broker_user", "broker_password", "broker_ca",
         "broker_cert", "broker_key", "broker_name", "collector_key", "unsealed", "interval", "batch", "max_delay",
-        "profile", "station", "place", "site", "update_root", "update_url", "recovery_hours", "udp", "discovery",
-        "time_source", "status_interval",
+        "profile", "station", "place", "site", "update_root", "update_hss", "update_url", "recovery_hours", "udp",
+        "discovery", "nearby", "time_source", "status_interval",
     )
 )  # fmt: skip
 _FAILURES = 3
@@ -137,8 +139,8 @@ class Resources:
             least = OWNER if request.message.code in (3, 4) else 0
         return True if role(request) >= least else b""
 
-    def _admit(self, request: Any, given: int) -> None:
-        request.session.claims = given
+    def _admit(self, request: Any, given: int, epoch: int) -> None:
+        request.session.claims = (given, epoch)
         self.node.sessions.admit(request.session)
         self.failures = 0
 
@@ -163,7 +165,7 @@ class Resources:
         self.flash.owner = owner
         if first:
             self.flash.epoch = 0
-        self._admit(request, OWNER)
+        self._admit(request, OWNER, self.flash.epoch)
         if first and self.node.state == 0:
             self.node.say(1)
         return CHANGED, cbor.dumps([self.flash.epoch]), CBOR
@@ -183,7 +185,7 @@ class Resources:
         except ValueError:
             self._failed(request)
             raise
-        self._admit(request, _SCOPES[scope])
+        self._admit(request, _SCOPES[scope], told.epoch)
         return CHANGED, cbor.dumps([_SCOPES[scope]]), CBOR
 
     def _peer(self, request: Any) -> bytes:
@@ -195,6 +197,9 @@ class Resources:
             raise Refused(CONFLICT, "epoch")
         if epoch > self.flash.epoch:
             self.flash.epoch, self.flash.offered = epoch, None
+            for other in self.node.sessions.all():
+                if other is not request.session and other.claims and other.claims[1] < epoch:
+                    self.node.sessions.remove(other)
         return CHANGED
 
     def _time(self, request: Any) -> Generator[None, None, int]:
@@ -340,7 +345,7 @@ class Resources:
         if name.hex() != self.node.id or bound != claiming.exported(self.node.sessions.keys(request.session)):
             raise Refused(BAD_REQUEST, "signature")
         self.flash.owner, self.flash.wipe = key, True
-        self._admit(request, OWNER)
+        self._admit(request, OWNER, 0)
         self.node.restart()
         return CHANGED, cbor.dumps([0]), CBOR
 
@@ -369,7 +374,7 @@ def steps(work: Any) -> Generator[None, None, Any]:
 
 def role(request: Any) -> int:
     """The role of a request's session."""
-    return cast("int", request.session.claims or 0)
+    return cast("int", request.session.claims[0] if request.session.claims else 0)
 
 
 def outcome(trial: TrialRecord) -> list[int]:
