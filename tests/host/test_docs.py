@@ -4,6 +4,7 @@ user's files, and what any page names of the checkout and of the command line is
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.host.brokers import Broker, Publisher
 from tests.host.making import NODE, batch, batches, write_capture
+from tests.host.test_spec import defined
 
 from citymote import Decoder, open_store
 from citymote.crypto import HostCrypto
@@ -140,3 +142,55 @@ def test_a_verb_that_a_page_names_is_one(name: str) -> None:
     lines = "\n".join(body for _, body in BLOCK.findall(text)).splitlines()
     calls = [*re.findall(r"`citymote ([a-z][a-z-]*)", text), *(m[1] for m in map(CALL.match, lines) if m)]
     assert sorted(set(calls) - verbs()) == []
+
+
+# -- the threat model --------------------------------------------------------------------------------------------------
+
+MODEL = (TOP / "docs" / "security.md").read_text(encoding="utf-8")
+THREATS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in MODEL.splitlines()
+    if re.match(r"\| T\d+ \|", line)
+]
+TESTS = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+def test_threats_are_numbered_and_whole() -> None:
+    assert [row[0] for row in THREATS] == [f"T{number}" for number in range(1, len(THREATS) + 1)]
+    assert len(THREATS) > 50
+    assert [row[0] for row in THREATS if len(row) != 6 or not all(row[1:5])] == []
+    known = {row[0] for row in THREATS}
+    assert set(re.findall(r"\bT\d+\b", MODEL)) <= known, "a row that is referred to is there"
+
+
+@pytest.mark.parametrize("row", THREATS, ids=[row[0] for row in THREATS])
+def test_a_threat_is_stopped_by_a_rule_and_shown_by_a_test_or_said_not_to_be(row: list[str]) -> None:
+    rules, shown = row[4].split(", "), TESTS.findall(row[5])
+    assert [rule for rule in rules if rule not in ("host", "node") and rule not in defined()] == []
+    assert TESTS.sub("", row[5]).strip(" ,") == "", "only tests show something"
+    assert shown or "**Not stopped**" in row[3]
+    lost = [name for path, name in shown if name not in always_run(TOP / path)]
+    assert lost == []
+
+
+def always_run(path: Path) -> set[str]:
+    """The tests of a file that every run of the suite has: those of `make test-long` alone are left out."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            marks = [ast.unparse(decorator) for decorator in node.decorator_list]
+            if not any(mark.startswith("pytest.mark.slow") for mark in marks):
+                found.add(node.name)
+    return found
+
+
+def test_a_section_about_protection_answers_a_threat_or_is_listed_as_answering_none() -> None:
+    rows, _, rest = MODEL.partition("## Rules that answer no threat")
+    sections = {
+        found
+        for path in (TOP / "protocol" / "spec").glob("*.md")
+        if int(path.name.split("-")[0]) in (5, *range(11, 17))
+        for found in re.findall(r"^## (\d+\.\d+) ", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    named = {".".join(rule.split(".")[:2]) for row in THREATS for rule in row[4].split(", ")}
+    assert rows and sections - named == set(re.findall(r"\d+\.\d+", rest))
