@@ -3,9 +3,9 @@
     python tools/bench.py [--only FAMILY] [--out FILE]        (also: make bench ONLY=wire)
 
 Each `bench_*.py` runs in a process of its own, so that none measures what another left behind; it has `measure() ->
-dict[str, float]` and names its `FAMILY` (else its file does). What a bench lacks (a package, the real data, a
-32-bit VM) is said in one line and its metrics are left out; a bench that fails is shown and makes the exit status
-1, and the others still run. The file holds what this run measured and nothing older.
+dict[str, float]` and names its `FAMILY`, or several of them in one text (else its file does). What a bench lacks (a
+package, the real data, a 32-bit VM) is said in one line and its metrics are left out; a bench that fails is shown and
+makes the exit status 1, and the others still run. The file holds what this run measured and nothing older.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ FOLDER = TOP / "tests" / "bench"
 RESULT = TOP / "build" / "bench.json"
 OURS = ("citymote", "cbor", "packed")  # last words of metrics that others are compared with
 FAILED, LACKS = 1, 3  # exit status of a bench's process; argparse has 2
-_FAMILY = re.compile(r"""^FAMILY\s*=\s*["'](\w+)["']""", re.MULTILINE)
+_FAMILY = re.compile(r"""^FAMILY\s*=\s*["']([\w ]+)["']""", re.MULTILINE)
 
 
-def family(path: Path) -> str:
-    """A bench's family, without importing it."""
+def families(path: Path) -> list[str]:
+    """A bench's families, without importing it."""
     found = _FAMILY.search(path.read_text(encoding="utf-8"))
-    return found[1] if found else path.stem.removeprefix("bench_")
+    return found[1].split() if found else [path.stem.removeprefix("bench_")]
 
 
 def benches(only: str | None) -> list[Path]:
     """The benches of one family, or all of them."""
-    return [path for path in sorted(FOLDER.glob("bench_*.py")) if not only or family(path) == only]
+    return [path for path in sorted(FOLDER.glob("bench_*.py")) if not only or only in families(path)]
 
 
 def number(value: float) -> str:
@@ -154,14 +154,14 @@ def run(only: str | None, out: Path) -> int:
     """All benches in order; 1 if any failed."""
     chosen = benches(only)
     if not chosen:
-        known = ", ".join(sorted({family(path) for path in benches(None)}))
+        known = ", ".join(sorted({name for path in benches(None) for name in families(path)}))
         print(f"no bench of family {only!r}; there are {known}", file=sys.stderr)
         return FAILED
     metrics: dict[str, float] = {}
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for path in chosen:
-            print(f"{path.stem} ({family(path)})", flush=True)
+            print(f"{path.stem} ({', '.join(families(path))})", flush=True)
             part = Path(folder) / f"{path.stem}.json"
             began = time.monotonic()
             done = subprocess.run([sys.executable, __file__, "--one", str(path), "--out", str(part)], check=False)

@@ -43,6 +43,16 @@ def test_one_family_can_be_run_alone(folder: Path) -> None:
     assert ran(folder, "other", a=GOOD, other=OTHER) == (0, {"other.seconds": 1.5})
 
 
+def test_a_bench_may_be_of_two_families(folder: Path) -> None:
+    both = "FAMILY = 'one two'\ndef measure():\n    return {'both.seconds': 2.5}\n"
+    for only in ("one", "two"):
+        assert ran(folder, only, both=both, other=OTHER) == (0, {"both.seconds": 2.5})
+
+
+def test_all_that_provisioning_costs_is_one_family() -> None:
+    assert [path.stem for path in bench.benches("provision")] == ["bench_provision", "bench_session"]
+
+
 def test_an_unknown_family_names_those_that_there_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ran(folder, "nothing", a=GOOD, other=OTHER)[0] == 1
     assert "one, other" in capsys.readouterr().err

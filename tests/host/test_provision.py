@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.bench import bench_provision
 from tests.support.uplink import feed
 
 from citymote.credentials import Credentials, CredentialsError
@@ -506,3 +507,11 @@ def test_a_sites_network_changes_and_who_cannot_follow_is_back_by_itself(make: A
             assert all(node.flash.forced["network"] == new["network"] for node in city.nodes)
 
     virtually(main)
+
+
+def test_a_slow_chip_over_a_slow_radio_is_configured_within_ten_seconds(tmp_path: Path) -> None:
+    """As `make bench ONLY=provision` measures it."""
+    reached = clockwork.run(bench_provision.run_to_the_end(tmp_path, 1, 0.0))
+    order = [reached[stage] for stage in (Stage.CLAIMED, Stage.DELEGATED, Stage.CONFIGURED, Stage.TRIED)]
+    assert order == sorted(order) and all(len(each) == 1 for each in order)
+    assert bench_provision.ARITHMETIC + bench_provision.CONNECTING < order[0][0] < order[-1][0] < 10
