@@ -23,7 +23,10 @@ from citymote.testing.fake_node import FakeNode
 from citymote.testing.fake_uplink import NO_TIME, WRONG_KEY, FakeUplink
 from citymote.testing.fake_wire import Conditions
 from citymote.transports.base import Disconnected, NoAnswer, Unreachable
-from citymote_protocol.coap import Message
+from citymote_protocol import claim as _claim
+from citymote_protocol.coap import BAD_REQUEST, CHANGED, FORBIDDEN, POST, Message
+
+claiming: Any = _claim
 
 GOOD = {
     "network": {"networks": [{"ssid": "city", "key": "correct horse"}]},
@@ -125,6 +128,37 @@ def test_the_wrong_secret_leaves_nothing_behind(store: OwnerStore) -> None:
                 assert (node.owned, node.role) == (False, Role.NONE)
                 with pytest.raises(Refused, match=r"it has no owner\. Claim it"):
                     await node.info()
+
+    virtually(main())
+
+
+def test_the_third_wrong_claim_ends_its_session_and_no_other(store: OwnerStore) -> None:
+    async def main() -> None:
+        async with running() as fake:
+            fake.online = True
+            for _ in range(2):  # what one session has got wrong is not counted against the next
+                async with Session(fake.way("udp"), fake.label.public, store.host) as session:
+                    wrong = claiming.write(store.owner_public, bytes(32))
+                    for count in (1, 2):
+                        answer = await session.request(POST, "claim", wrong)
+                        assert (answer.code, answer.payload[:5]) == (BAD_REQUEST, b"claim"), count
+                    assert session.handshakes == 1
+                    await session.request(POST, "claim", wrong)
+                    await session.request(POST, "claim", wrong)
+                    assert session.handshakes == 2, "the session had ended, and was renewed"
+                await asyncio.sleep(60)
+            assert fake.flash.owner is None
+
+    virtually(main())
+
+
+def test_a_claim_whose_answer_was_lost_may_come_again_in_the_session_that_it_opened(store: OwnerStore) -> None:
+    async def main() -> None:
+        async with running() as fake, ours(fake, store) as node:
+            again = await node.session.request(POST, "claim", claiming.write(store.owner_public, bytes(32)))
+            assert again.code == CHANGED
+            other = await node.session.request(POST, "claim", claiming.write(b"\x02" + bytes(32), bytes(32)))
+            assert (other.code, other.payload) == (FORBIDDEN, b"admitted")
 
     virtually(main())
 

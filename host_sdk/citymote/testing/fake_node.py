@@ -175,6 +175,7 @@ class FakeNode:
     def _over(self, context: Any) -> None:
         """A session has ended, and with it what it observes."""
         self.server.drop(session=context)
+        self.resources.failures.pop(context.recipient_id, None)
 
     async def stop(self) -> None:
         """Off for good."""

@@ -107,7 +107,7 @@ class Resources:
     def __init__(self, node: FakeNode) -> None:
         self.node = node
         self.flash = node.flash
-        self.failures = 0
+        self.failures: dict[bytes, int] = {}
         self.nonce: dict[int, bytes] = {}
         self.sequence = 0
         self.sealer: Any = None
@@ -142,16 +142,19 @@ class Resources:
     def _admit(self, request: Any, given: int, epoch: int) -> None:
         request.session.claims = (given, epoch)
         self.node.sessions.admit(request.session)
-        self.failures = 0
+        self.failures.pop(request.session.recipient_id, None)
 
     def _failed(self, request: Any) -> None:
-        self.failures += 1
-        if self.failures >= _FAILURES:
-            self.failures = 0
-            self.node.sessions.remove(request.session)
+        session = request.session
+        count = self.failures[session.recipient_id] = self.failures.get(session.recipient_id, 0) + 1
+        if count >= _FAILURES and not session.claims:
+            self.node.sessions.remove(session)
 
     def _claim(self, request: Any) -> Any:
         if role(request):
+            _, named, _ = cbor.loads(request.payload)
+            if role(request) == OWNER and named == self.flash.owner:
+                return CHANGED, cbor.dumps([self.flash.epoch]), CBOR
             raise Refused(FORBIDDEN, "admitted")
         keys = self.node.sessions.keys(request.session)
         try:
