@@ -1,8 +1,9 @@
 """A new application proves itself, or gives the slot back: what runs beside everything else during a trial.
 
 The proof is that of a node at work: the sensors give as many values as they gave the application before (or all that
-this one has), the uplink is reached, and the collector has acknowledged a frame. Where no uplink is configured, rows
-are all there is to prove. The sequence becomes the floor with the confirmation, not before.
+this one has, if it could make every sensor of the board), the uplink is reached, and the collector has acknowledged a
+frame. Where no uplink is configured, rows are all there is to prove. The sequence becomes the floor with the
+confirmation, not before.
 """
 
 import asyncio
@@ -16,10 +17,21 @@ PATIENCE = 1800  # seconds, and two intervals, in which everything has to have h
 _LOOK = 5000  # ms
 
 
-def lacking(node, seen, before):
+def expected(node, before):
+    """How many columns have to have a value, where the application before had so many.
+
+    One that has fewer columns may have them on purpose; not where it cannot make a sensor of its board.
+    """
+    from node.startup import fitted
+
+    whole = len(node.sensors) >= len(fitted(node).get("sensors", ()))
+    return min(before, len(node.sampler.columns)) if whole else before
+
+
+def lacking(node, seen, wanted):
     """What has not been seen to work yet, in words; "" when everything has.
 
-    `seen` gathers the columns that had a value in any row so far; `before`: how many had one in the last application's.
+    `seen` gathers the columns that had a value in any row so far; `wanted`: how many have to have one.
     """
     sampler = node.sampler
     if not sampler.rows:
@@ -27,8 +39,8 @@ def lacking(node, seen, before):
     for at, value in enumerate(sampler.values):
         if value is not None:
             seen.add(at)
-    if len(seen) < min(before, len(sampler.columns)):
-        return "%d values of %d" % (len(seen), before)
+    if len(seen) < wanted:
+        return "%d values of %d" % (len(seen), wanted)
     s = node.settings
     if (s["broker_host"] or s["lorawan"]) and not (node.telemetry and node.telemetry.acked > 0):
         return "no frame acknowledged"
@@ -41,8 +53,9 @@ async def prove(node, state, patience=PATIENCE):
     node.awake = True  # the starts of a sleeping node are not those of one that fails
     begin = node.hal.uptime_ms()
     patience = 1000 * (patience + 2 * node.settings["interval"])
+    wanted = expected(node, state.readings)
     while True:
-        why = lacking(node, seen, state.readings)
+        why = lacking(node, seen, wanted)
         if not why:
             node.awake = False
             return why

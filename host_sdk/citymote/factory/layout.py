@@ -1,6 +1,8 @@
 """Which of the node's modules live together on its heap, and what is there only when it is needed.
 
-`LASTING` units are loaded by a start and stay. `SELDOM` names functions and methods (module.function,
+`LASTING` units are loaded by a start and stay. `LATER` ones are loaded whole by whoever first asks for one of their
+modules: littlefs gives every file a block of 4 KB and an update's index a line, so what is needed together is one file.
+`SELDOM` names functions and methods (module.function,
 module.Class.method) that leave their modules for a unit of their own: it is loaded for them and let go after. The
 application works the same with any layout; what belongs where is a matter of how often it runs and what it costs.
 """
@@ -25,9 +27,54 @@ LASTING = {
     "sound": ("node.sound.meter", "node.sound.engine", "node.sound.interval", "node.sound.decibel"),
 }  # fmt: skip
 
+# What is there only for a purpose, and as long as that takes.
+LATER = {
+    "hkdf": ("citymote_protocol.hkdf", "citymote_protocol.aesccm"),
+    # requests: what every session needs, what a handshake needs, and what only some requests do
+    "heads": ("citymote_protocol.cbor_read", "citymote_protocol.cbor_bytes"),
+    "serve": (
+        "citymote_protocol.coap", "citymote_protocol.coap_server", "citymote_protocol.handshake",
+        "citymote_protocol.limiter", "citymote_protocol.sessions", "citymote_protocol.oscore",
+        "citymote_protocol.oscore_server", "node.access.offers", "node.access.desk", "node.access.opening",
+    ),
+    "edhoc": (
+        "citymote_protocol.ccs", "citymote_protocol.edhoc", "citymote_protocol.edhoc_responder",
+        "citymote_protocol.oscore_derive",
+    ),
+    "blocks": ("citymote_protocol.block", "citymote_protocol.block_server", "citymote_protocol.observe"),
+    "proof": ("citymote_protocol.sign1", "citymote_protocol.claim", "citymote_protocol.delegation"),
+    "bodies": ("node.access.bodies",),
+    "tell": ("node.access.tell", "node.access.configure"),
+    "owner": ("node.access.admit", "node.access.possess"),
+    # whose the node is, and the roads that requests come on
+    "door": (
+        "node.access.record", "node.access.door", "node.access.service", "node.access.outcome", "node.links.serving",
+    ),
+    "turn": ("node.access.prove", "node.access.wipe"),
+    "ble": ("citymote_protocol.coap_gatt", "node.links.ble"),
+    "roads": (
+        "citymote_protocol.coap_udp", "citymote_protocol.slipmux", "node.links.rpc", "node.links.serial",
+        "node.links.udp",
+    ),
+    # updates
+    "suit": ("citymote_protocol.suit", "citymote_protocol.keyset"),
+    "install": ("citymote_protocol.file_index", "node.update.installer"),
+    "manager": ("node.update.manager",),
+    "carried": ("node.update.resources",),
+    "release": ("node.update.state", "node.update.begin", "node.update.window"),
+    "poll": ("node.update.poll",),
+    "trial": ("node.update.trial", "node.update.image"),
+    # links beside MQTT 3.1.1
+    "mqtt5": ("node.links.mqtt5",),
+    "http": ("node.links.http",),
+    "near": ("node.links.bthome", "node.discovery"),
+    "narrow": ("node.links.lorawan", "node.narrow", "node.lorawan_settings", "citymote_protocol.redate"),
+    "correct": ("citymote_protocol.corrections", "node.correcting"),
+}
+
 # Modules of which nothing stays: merged too, so that a start loads few files.
 PASSING = {
-    "enrol": ("node.enrol", "node.identity", "citymote_protocol.keying", "citymote_protocol.hkdf"),
+    "enrol": ("node.enrol", "node.identity", "citymote_protocol.keying"),
     "choose": ("node.settings_table",),
     "fit": ("node.fitting",),
     "registry": ("citymote_protocol.quantities",),
@@ -42,10 +89,15 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "node.node.Node.__init__", "node.clock.Clock.__init__", "node.clock.Clock.restore",
         "node.supervisor.Supervisor.__init__", "node.node.Node.begin",
     ),
+    "attend": (
+        "node.settings.Settings.trying", "node.settings.Settings.without", "node.app._place", "node.app._door",
+        "node.app._attend", "node.app._reach", "node.app._local",
+    ),
     "choose": (
         "node.app._settings", "node.settings.Settings.__init__", "node.settings.Settings._take",
         "node.settings.Settings._load", "node.settings.Settings._merge", "node.settings.Settings.change",
-        "node.settings.Settings.secrets", "node.settings.Settings.public", "node.journal.Journal.redact",
+        "node.settings.Settings.secrets", "node.settings.Settings.public",
+        "node.journal.Journal.redact",
     ),
     "enrol": (
         "citymote_protocol.seal.Sealer.__init__", "citymote_protocol.seal.Sealer.prepare",
@@ -63,21 +115,24 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "citymote_protocol.batch.Encoder.__init__",
     ),
     "about": ("node.app._describe", "node.startup.describe"),
-    "told": ("node.app._report", "node.startup.discover", "node.startup.report", "node.health.Health.__init__"),
     # now and then
-    "registry": ("citymote_protocol.header.columns_bytes",),
     "status": (
+        "node.app._report", "node.startup.discover", "node.startup.report", "node.health.Health.__init__",
         "node.health.Health.values", "node.health.Health.report", "node.node.Node.alarm",
     ),
-    "connect": (
-        "node.telemetry.Telemetry._tls", "node.telemetry.der", "node.links.mqtt.Client.connect",
-        "node.links.mqtt.connect_packet", "node.links.mqtt.Client.subscribe", "node.links.mqtt.Client.say",
-        "node.links.mqtt.Client.disconnect", "node.links.mqtt.Client._message",
-    ),
-    "dated": (
+    "rare": (
         "node.clock.Clock.set", "node.store.Store.date", "node.store.Store._dated", "node.dating.Dates.put",
         "node.dating.Dates.settle", "node.dating.Dates.get", "node.dating.Dates.known", "node.dating.Dates._save",
-        "node.node.Node._clock_changed",
+        "node.node.Node._clock_changed", "node.app._radio", "node.node.Node.offline", "node.files.exists",
+        "node.sensor.Sensor._recover", "node.sensor.Sensor._watch", "node.log.Log.discard", "node.log.Log._lost",
+        "node.log.Log._look", "node.node.Node.report", "node.node.Node._drain", "node.app.count_crash",
+    ),
+    "registry": ("citymote_protocol.header.columns_bytes",),
+    "connect": (
+        "node.telemetry.Telemetry._tls", "node.telemetry.Telemetry._join", "node.telemetry.Telemetry._pause",
+        "node.telemetry.der",
+        "node.links.mqtt.Client.connect", "node.links.mqtt.connect_packet", "node.links.mqtt.Client.subscribe",
+        "node.links.mqtt.Client.say", "node.links.mqtt.Client.disconnect", "node.links.mqtt.Client._message",
     ),
     "frame": (
         "node.store.Store.flush", "node.store.Store._encode", "citymote_protocol.batch.Encoder.encode",
@@ -87,21 +142,15 @@ SELDOM: dict[str, tuple[str, ...]] = {
     ),
     "fetch": ("node.store.Store.next_pending", "node.log.Log.read", "node.log.Log.advance"),
     "sealing": ("citymote_protocol.seal.Sealer.seal", "citymote_protocol.ccm.crypt"),
-    "stuck": ("node.sensor.Sensor._recover", "node.sensor.Sensor._watch"),
-    "outage": ("node.log.Log.discard", "node.log.Log._lost", "node.log.Log._look"),
-    "finish": ("node.node.Node.report", "node.node.Node._drain", "node.app.count_crash"),
+    "heard": (
+        "node.sound.meter.Meter.read", "node.sound.interval.Interval.exceeded", "node.sound.interval.Interval.mean",
+        "node.sound.interval.Interval.clear", "node.sound.meter.Meter._enter_stretch",
+        "node.sound.interval.Interval.add_stretch", "node.sound.interval.Interval.miss",
+    ),
     "listen": (
         "node.sound.meter.Meter.__init__", "node.sound.engine.Engine.__init__", "node.sound.interval.Interval.__init__",
         "node.sound.engine.Engine.calibrate", "node.sound.engine.Engine.restart",
         "node.sound.engine.Engine._begin_averages", "node.sound.meter.Meter.about",
-    ),
-    "heard": (
-        "node.sound.meter.Meter.read", "node.sound.interval.Interval.exceeded", "node.sound.interval.Interval.mean",
-        "node.sound.interval.Interval.clear",
-    ),
-    "stretch": (
-        "node.sound.meter.Meter._enter_stretch", "node.sound.interval.Interval.add_stretch",
-        "node.sound.interval.Interval.miss",
     ),
 }  # fmt: skip
 
@@ -119,6 +168,7 @@ class Layout:
     facades: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     attributes: frozenset[str] = frozenset()
     stages: str = "node.stages"
+    later: tuple[str, ...] = ()  # units that whoever asks first loads
     values: tuple[str, ...] = ()  # modules known to be handed about as values; others are found, which takes time
     _of: dict[str, str] = field(default_factory=dict[str, str], init=False)
 
@@ -128,6 +178,10 @@ class Layout:
     def unit(self, module: str) -> str:
         """Where a module's definitions live: in its own file where nothing is said of it."""
         return self._of.get(module, module)
+
+    def is_asked_for(self, unit: str) -> bool:
+        """Whether a function's own import of something in there is what loads it."""
+        return "." in unit or unit in self.later
 
     def is_driver(self, module: str) -> bool:
         """Whether this is a chip's driver: it stays in its own file, and what only makes it is apart."""
@@ -139,10 +193,11 @@ _CONTRACT = "DRIVER BUS BAUDRATE QUANTITIES ACCUMULATES LEAD RATE WANTS ADDRESS 
 DRIVERS = frozenset(_CONTRACT.split())
 
 APPLICATION = Layout(
-    {**LASTING, **PASSING},
+    {**LASTING, **LATER, **PASSING},
     tuple(LASTING),
     tuple(PASSING),
     SELDOM,
+    later=tuple(LATER),
     raw=("node/hal/", "main.py", "boot.py", "slots.py"),
     public=("node/drivers/fault.py", "citymote_protocol/quantities.py", "node/selftest.py", "node/sound/calibrate.py"),
     facades={"node/app.py": ("main",), "node/drivers/fault.py": ("Fault",), "citymote_protocol/quantities.py": ()},

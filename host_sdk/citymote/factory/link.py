@@ -31,7 +31,7 @@ _CALL = "_call"  # what the linker itself adds, before it is named like everythi
 _MAKE = "_make"
 _TEXT = "_text"
 _LONGEST_NAME = 10  # a text of up to so many characters is in the table of names anyway
-_TEXTS = 40  # in one unit
+_TEXTS = 56  # in one unit
 
 
 @dataclass
@@ -183,7 +183,8 @@ class _Linker:
         """A function's own import of a module that is not linked becomes a call: the name of that module is then a
         text, which costs nothing in the table of names before somebody asks for it."""
         for chunk in self.chunks.values():
-            asker = _Asker({mark: other.unit for mark, other in self.chunks.items() if "." in other.unit}, chunk.unit)
+            asked = {mark: other.unit for mark, other in self.chunks.items() if self.layout.is_asked_for(other.unit)}
+            asker = _Asker(asked, chunk.unit)
             chunk.node = cast(ast.stmt, asker.visit(chunk.node))
 
     # -- calls of what has moved --------------------------------------------------------------------------------------

@@ -21,6 +21,9 @@ _UNIX = ("x86", "x64", "armv6", "armv7m", "armv7em", "aarch64")
 _WIDE = ("x64", "aarch64")
 """Architectures with integers of 64 bits: the sound meter has kernels of its own for them."""
 _SOUND = ("sound", "listen")  # what the sound meter is linked into
+_SHAPES = {"kernel": (16, 24, 48), "octave": (16, 48), "third": (16, 48)}
+_NARROW = ("narrow", "node.narrow", "node.links.lorawan", "node.lorawan_settings")
+"""What only a board with a LoRaWAN modem runs, linked or not."""
 _TEXTS = re.compile(r"t\d+")  # texts that linked sources ask for by number
 
 
@@ -64,8 +67,24 @@ def roots(architecture: str, board: Mapping[str, Any] | None) -> tuple[set[str],
         wanted.update(f"node.drivers.{driver}" for driver in drivers - {"sound_meter"})
         if "sound_meter" not in drivers:
             never.update({"node.sound", *_SOUND})
+        never.update(f"node.sound.{wide}{name}" for name in _unheard(board) for wide in ("", "wide."))
+        if "lorawan" not in board:
+            never.update(_NARROW)
     wanted.add("node.sound.calibrate")  # asked for by name: at the prompt, or by a session
     return wanted, never
+
+
+def _unheard(board: Mapping[str, Any]) -> set[str]:
+    """The sound meter's generated code for rates and bands that no meter of this board is set to."""
+    found = {f"{kind}{rate}" for kind, rates in _SHAPES.items() for rate in rates} | {"bands"}
+    for sensor in board.get("sensors", ()):
+        if sensor["driver"] == "sound_meter":
+            said: Mapping[str, Any] = sensor.get("settings") or {}
+            rate, bands = said.get("rate", 48000) // 1000, said.get("bands")
+            found.discard(f"kernel{rate}")
+            if bands is not None:
+                found -= {"bands", f"{bands}{16 if rate == 16 else 48}"}
+    return found
 
 
 def select(sources: Mapping[str, bytes], architecture: str, board: Mapping[str, Any] | None = None) -> set[str]:

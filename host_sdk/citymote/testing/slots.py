@@ -7,6 +7,7 @@ updates, trials and power cuts between them are the real ones.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import struct
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from citymote import resources
 from citymote.errors import CitymoteError
-from citymote.factory import selection, slot
-from citymote.factory.build import APPLICATION_LEVEL, application_sources, build, compile_tree, default_output
+from citymote.factory import slot
+from citymote.factory.build import APPLICATION_LEVEL, build, build_for, compile_tree, default_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,13 +78,23 @@ def boot_tree(architecture: str) -> Path:
 
 
 def application(machine: MicroPython, board: Mapping[str, Any]) -> Path:
-    """The application with what that board needs, and no more: an index of all drivers would be too long for a node."""
-    found = dict(application_sources())
-    names = selection.select({name: path.read_bytes() for name, path in found.items()}, machine.architecture, board)
-    names -= {"node/selftest.py"}  # the factory's alone
-    key = hashlib.sha256(" ".join(sorted(names)).encode()).hexdigest()[:8]
-    target = default_output() / f"slot-{machine.architecture}-{key}"
-    compile_tree({name: found[name] for name in names}, target, arch=machine.architecture, level=APPLICATION_LEVEL)
+    """The application as such a board is given it: linked, what it needs and no more."""
+    files = build_for(machine.architecture, board)
+    for name in (*slot.BOOT, "node/selftest.mpy"):  # the boot lies elsewhere, the self-test is the factory's alone
+        files.pop(name, None)
+    digest = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        digest.update(f"{name} {len(data)}\n".encode() + data)
+    target = default_output() / f"slot-{machine.architecture}-{digest.hexdigest()[:8]}"
+    if not target.exists():
+        scratch = Path(tempfile.mkdtemp(prefix=".slot-", dir=default_output()))
+        for name, data in files.items():
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / name).write_bytes(data)
+        scratch.chmod(0o755)
+        with contextlib.suppress(OSError):  # somebody else has just made the same
+            scratch.rename(target)
+        shutil.rmtree(scratch, ignore_errors=True)
     return target
 
 
