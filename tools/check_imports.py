@@ -57,7 +57,7 @@ TABLE = (
     ),
     Row(
         "the node's core",
-        ("firmware/*.py", "firmware/node/*.py", "firmware/node/sound/**/*.py"),
+        ("firmware/*.py", "firmware/node/*.py", "firmware/node/sound/**/*.py", "firmware/node/access/*.py"),
         may=("citymote_protocol", *SMALL_STDLIB, *NODE, "slots"),
         never=HARDWARE,
         except_files=("firmware/main.py",),
@@ -65,7 +65,7 @@ TABLE = (
     # The composition root alone puts hardware, links and drivers together; the others get them handed over.
     Row(
         "the node's core wires nothing",
-        ("firmware/node/*.py", "firmware/node/sound/**/*.py"),
+        ("firmware/node/*.py", "firmware/node/sound/**/*.py", "firmware/node/access/*.py"),
         never=("node.hal", "node.links", "node.drivers", "node.app"),
         but=("node.drivers.fault",),
         except_files=("firmware/node/app.py",),

@@ -6,12 +6,14 @@ without its link samples, one without a sensor reports its absence. Only a flash
 ends in a reset, later each time.
 """
 
+# The door has its service when it is used.
+# pyright: reportAttributeAccessIssue=false
 import asyncio
 import gc
 import sys
 
 from . import hal
-from .files import load, remove, save
+from .files import exists, load, remove, save
 from .journal import DETAIL, ERROR, WARNING, Journal, place, reason
 from .settings import Settings
 
@@ -40,7 +42,8 @@ def forget(modules, log):
             except (AttributeError, KeyError):
                 pass
     gc.collect()
-    log(DETAIL, "heap: %d bytes in use" % gc.mem_alloc())
+    if log:
+        log(DETAIL, "heap: %d bytes in use" % gc.mem_alloc())
 
 
 def _settings(log):
@@ -50,6 +53,92 @@ def _settings(log):
     for problem in settings.problems:
         log(ERROR, "settings: " + problem)
     return settings
+
+
+def _place(log, settings, door):
+    """Whose this node is, and what this start is for (SPEC 16.7): None on one that works without an owner."""
+    if hal.deployed() and not exists(CONFIG + "/owner"):
+        return settings, None
+    from .access import record
+
+    owner = record.Owner()
+    if owner.wipe:
+        from .access.wipe import wipe
+
+        wipe(owner)
+        log(WARNING, "wiped: owner %s" % ("there" if owner.key else "none"))
+        return _place(log, _settings(log), door)
+    trial = record.Trial()
+    purpose = record.decide(owner, trial)
+    if purpose == record.TRYING:
+        from .access.prove import overlay
+
+        overlay(settings)
+        log.redact(*settings.secrets())
+    return settings, door(log, settings, owner, trial, purpose)
+
+
+def _door(log, settings, owner, trial, purpose):
+    from .access import record
+    from .access.door import Door
+    from .access.service import Service
+
+    made = Door(hal, log, settings, owner, trial, load_modules, forget)
+    made.service = Service(hal, log, made, _radio, purpose)
+    made.purpose = purpose
+    made.uplink = purpose in (record.TRYING, record.WORKING)
+    made.works = made.uplink or purpose == record.RETURNING
+    return made
+
+
+def _radio(door):
+    from .links.ble import Ble
+
+    return Ble(hal, door.name, door)
+
+
+def _reach(node, door, log):
+    """Requests come over the uplink, too: through the broker, over UDP where the owner says so, at the console."""
+    made = []
+
+    async def publish(peer, data):
+        client = node.telemetry.client
+        if client:
+            try:
+                await client.say("%srpc/%s/answer" % (node.telemetry.topic, peer), data)
+            except OSError:
+                pass  # as lost as on the way; who asked asks again
+
+    def received(topic, payload):
+        from .links.rpc import RpcLink, client_of
+
+        peer = client_of(topic, node.telemetry.topic + "rpc/")
+        if peer is None:
+            return
+        if not made:
+            made.append(RpcLink(hal, door, publish))
+            door.links.append(made[0])
+            node.supervisor.start("rpc", made[0].run)
+        made[0].hear(peer, bytes(payload))
+
+    if not node.settings["lorawan"]:
+        node.telemetry.received = received
+
+
+def _local(node, door):
+    # Roads that are there besides: a serial line that the board has for it, UDP where the owner says so.
+    if "console" in (hal.board().get("buses") or {}):
+        from .links.serial import SerialLink
+
+        line = SerialLink(hal, door, hal.uart("console", 115200))
+        door.links.append(line)
+        node.supervisor.start("console", line.run)
+    if node.settings["udp"] and not node.settings["lorawan"]:
+        from .links.udp import UdpLink
+
+        net = UdpLink(hal, door)
+        door.links.append(net)
+        node.supervisor.start("udp", net.run)
 
 
 async def _identity(log, settings, stages, kept):
@@ -156,14 +245,22 @@ async def start(log):
     from .console import settle
 
     settle()
-    settings = _settings(log)
+    settings, door = _place(log, _settings(log), _door)
     kept = _slept(settings)
     name, boots, seal = await _identity(log, settings, stages, kept)
     forget(stages.IDENTITY_GONE, log)
+    if door:
+        door.name, door.boots = name, boots
+        if not door.works:  # no owner, or no configuration that has proved itself: nothing else runs
+            remove(_CRASHES)
+            return door.service
+        asyncio.create_task(door.service.run())
     if _failing(log):
         return _safe(log, settings, name, boots)
     node = _fit(log, settings, stages, name, boots)
     forget(stages.FIT_GONE, log)
+    if door:
+        node.uplink = door.uplink
     if kept:
         from .duty import restore
 
@@ -177,8 +274,10 @@ async def start(log):
         forget(stages.ABOUT_GONE, log)
         _connect(node, stages, seal)
         _report(node, stages)
+    if door:
+        _attend(node, door, log)
     gone = stages.GONE
-    if settings["profile"] == "sleep":
+    if settings["profile"] == "sleep" and (not door or door.uplink):
         _doze(node, log, stages, seal, kept)
     stages = None
     forget(gone, log)
@@ -216,6 +315,21 @@ def _safe(log, settings, name, boots):
     return node
 
 
+def _attend(node, door, log):
+    from .access import record
+
+    door.node = door.service.node = node
+    node.outage = door.service.outage
+    node.kept = lambda: door.notify("live")
+    if node.telemetry:
+        _reach(node, door, log)
+    _local(node, door)
+    if door.purpose == record.TRYING:
+        from .access.prove import prove
+
+        node.supervisor.start("trial of the uplink", lambda: prove(node, door.trial, hal, log))
+
+
 def _update(node, log):
     # A trial is watched, an interrupted download goes on; mostly there is nothing to do.
     from .update.begin import begin
@@ -232,6 +346,7 @@ async def main():
         node = await start(log)
         await node.run()
     except Exception as e:
+        gc.collect()  # what follows takes memory, of which there may have been too little
         why = reason(e)
         log(ERROR, "node: %s; %s" % (why, place(e)))
         if not on_trial():  # the boot has counted this start, and ends a trial after three

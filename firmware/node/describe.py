@@ -1,18 +1,9 @@
 """What the node is: the descriptor frame that it sends when it has started. Forgotten once it is in the store."""
 
-# sys.implementation is a tuple here.
-# pyright: reportIndexIssue=false
-import sys
-
 from citymote_protocol.descriptor import Descriptor, Sensor, encode_descriptor
 from citymote_protocol.errors import NO_ROOM, EncodeError
 
-FIRMWARE = "0.1.0"
-
-
-def runtime():
-    """What runs this: MicroPython and its version."""
-    return "%s %s" % (sys.implementation[0], ".".join(str(n) for n in sys.implementation[1][:3]))
+from .version import FIRMWARE, runtime
 
 
 def _about(entry, driver):

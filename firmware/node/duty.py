@@ -197,6 +197,8 @@ class Duty:
         if node.store.pending:
             self._wait = min(max(2 * self._wait, _AGAIN), _LONGEST)
             self._next = self._hal.uptime_ms() + self._wait
+            if self._wait == _LONGEST and node.outage:
+                node.outage()
         else:
             self._wait = self._next = 0
 

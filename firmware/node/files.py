@@ -43,6 +43,15 @@ def load(path, most=4096):
     return _read(path + ".new", most) if data is None else data
 
 
+def exists(path):
+    """Whether there is such a file."""
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+
 def save(path, data):
     """Replace the content of `path`; after a power cut it is the old or the new one, whole."""
     _write(path + ".new", data)

@@ -62,7 +62,8 @@ class Narrow:
         self._time_at = None  # uptime of the last answer about the time
         self._asked = False
         self._raised = None  # the data rate that was given up for a longer frame
-        self.received = None
+        self.received = self.client = self.failed = None
+        self.stage = 0
         self.connected = False
         self.connected_at = None
         self.failures = self.sent = self.acked = self.bytes = 0

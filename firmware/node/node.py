@@ -35,11 +35,14 @@ class Node:
         self.clock = Clock(hal.uptime_ms, CONFIG + "/clock", settings["time_earliest"])
         self.clock.restore(hal.rtc())
         self.clock.changed = self._clock_changed
+        self.uplink = True  # the network may be used
+        self._link = None
         self.awake = False  # set while something is under way that no deep sleep may cut short
         self.asked = asyncio.Event()  # the network has been asked for the time once
         self.boot = None  # the boot's record, on a board with slots; the only one, because it writes a log
         self.updating = None  # the update that is under way
         self.nearby = None  # told each row, where readings are broadcast
+        self.kept = self.outage = None  # called after each row; called when a sleeping node's uplink is lost
         self.sensors = ()
         self.store = self.sampler = self.telemetry = self.health = None
 
@@ -56,6 +59,8 @@ class Node:
         self.health.tick()
         if self.nearby:
             self.nearby.row(values)
+        if self.kept:
+            self.kept()
         if self.settings["discovery"] and self.telemetry:
             self.telemetry.wake()
 
@@ -67,6 +72,9 @@ class Node:
         # Ask until somebody knows, then now and then.
         wait = _ASK_AGAIN
         while self.settings["time_source"] == "network" and not self.settings["lorawan"]:  # that brings its own time
+            if not self.uplink:
+                await asyncio.sleep_ms(wait)
+                continue
             try:
                 seconds = await self.hal.network_time()
                 error = self.clock.hear(seconds, NETWORK)
@@ -102,7 +110,8 @@ class Node:
                 from .satellites import Listener
 
                 sensor.timed = Listener(self.clock, self.hal, self.log).hear
-        if self.settings["time_source"] == "network" and not (self.clock.known or self.settings["lorawan"]):
+        s = self.settings
+        if self.uplink and s["time_source"] == "network" and not (self.clock.known or s["lorawan"]):
             try:
                 await asyncio.wait_for_ms(self.asked.wait(), _FIRST_TIME)
             except asyncio.TimeoutError:
@@ -133,13 +142,30 @@ class Node:
         except OSError as e:
             self.supervisor.failed("store", e)
 
+    def online(self):
+        """Let the uplink run."""
+        self.uplink = True
+        if self._link is None and self.telemetry:
+            self._link = self.supervisor.start("link", self.telemetry.run)
+
+    async def offline(self):
+        """Close the uplink, and switch its radio off; whether it was open."""
+        self.uplink = False
+        link, self._link = self._link, None
+        if link:
+            link.cancel()
+            await asyncio.sleep_ms(0)
+        self.hal.leave()
+        return link is not None
+
     async def run(self):
         """Sample and send; ends only where the settings name an end."""
         for sensor in self.sensors:
             sensor.alarm = self.alarm
         self.sampler.warm_up()
         keep = self.supervisor.start
-        keep("link", self.telemetry.run)
+        if self.uplink:
+            self.online()
         keep("release", self._release)
         self.supervisor.promise("sampling", 3 * self.settings["interval"] * 1000 + _WATCHDOG)
         keep("watchdog", lambda: self.supervisor.feed(_FEED, _WATCHDOG))

@@ -94,13 +94,28 @@ class Settings:
         self._changed, self._kept = changed, kept
         self._merge()
 
+    def trying(self, values):
+        """Let `values`, checked before, be in force until the next start; stored is nothing."""
+        for key in values:
+            if values[key] is None:
+                self._changed.pop(key, None)
+            else:
+                self._changed[key] = values[key]
+        self._merge()
+
+    def without(self, key):
+        """The value that a key has when nobody has changed it."""
+        from .settings_table import row
+
+        return self._deployed.get(key, row(key)[2])
+
     def secrets(self):
         """The texts that must not appear in a log."""
         from .settings_table import TABLE
 
         found = [self[row[0]] for row in TABLE if row[5] and type(self[row[0]]) is str and self[row[0]]]
-        for name in ("network", "lorawan"):
-            table = self[name] or {}
+        tables = [self[name] or {} for name in ("network", "lorawan")]
+        for table in tables + (tables[0].get("networks") or []):
             found += [table[key] for key in sorted(table) if key != "ssid" and type(table[key]) is str]
         return found
 

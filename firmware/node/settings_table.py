@@ -12,6 +12,7 @@ from .settings import SettingsError
 
 _BOOL, _INT, _TEXT, _HEX, _WORD = range(5)
 
+_NETWORKS = 8
 LEAST_STORE = 65536  # bytes; four segments
 
 # key, kind, default, lowest or shortest or the words allowed, highest or longest, secret
@@ -48,6 +49,11 @@ TABLE = (
     ("log_level", _INT, 2, 0, 3, False),
     ("network", None, None, 0, 0, True),  # how the uplink is joined: for the HAL alone
     ("lorawan", None, None, 0, 0, True),  # set: frames go through a LoRaWAN modem, see `lorawan_settings`
+    ("station", _TEXT, "", 0, 64, False),  # the place's own id, which outlives the node
+    ("site", _TEXT, "", 0, 58, False),  # delegations for this site hold here
+    ("place", None, None, 0, 0, False),  # [latitude, longitude, height]: millionths of a degree; metres, optional
+    ("recovery_hours", _INT, 24, 0, 720, False),  # that the recovery of a lost owner takes; 0: there is none
+    ("udp", _BOOL, False, 0, 0, False),  # requests over UDP are answered while the uplink is a network
     ("update_root", _HEX, "", 33, 33, False),  # compressed P-256 key that says who signs updates
     ("update_url", _TEXT, "", 0, 253, False),  # file server that is asked for updates; empty: none is asked
     ("update_hss", _HEX, "", 52, 60, False),  # HSS-LMS public key: updates need its signature too
@@ -73,6 +79,31 @@ def row(key):
     raise SettingsError("%s: no such setting" % (key,))
 
 
+def _place(value):
+    limits = (90000000, 180000000, 20000)
+    if value is None:
+        return
+    if type(value) is not list or not 2 <= len(value) <= 3:
+        raise SettingsError("place: latitude, longitude and, if it is known, height")
+    for number, most in zip(value, limits):
+        if type(number) is not int or not -most <= number <= most:
+            raise SettingsError("place: whole millionths of a degree, and metres")
+
+
+def _network(value):
+    each = value.get("networks", [value])
+    if type(each) is not list or not 1 <= len(each) <= _NETWORKS:
+        raise SettingsError("network: one to %d networks" % _NETWORKS)
+    for one in each:
+        if type(one) is not dict:
+            raise SettingsError("network: an object with ssid and key")
+        name, secret = one.get("ssid"), one.get("key") or ""
+        if type(name) is not str or not 1 <= len(name.encode()) <= 32:
+            raise SettingsError("network: an ssid has 1 to 32 bytes")
+        if type(secret) is not str or len(secret.encode()) > 63:
+            raise SettingsError("network: a key is a text of at most 63 bytes")
+
+
 def check(key, value):
     """The value if it may be set; SettingsError otherwise. A secret's value is never in the message."""
     _, kind, _, low, high, _ = row(key)
@@ -91,12 +122,18 @@ def check(key, value):
     elif kind == _WORD:
         if value not in low:
             raise SettingsError("%s: one of %s" % (key, ", ".join(low)))
+    elif key == "place":
+        _place(value)
     elif kind is None:
         if value is not None and type(value) is not dict:
             raise SettingsError("%s: an object" % key)
+        if value and key == "network":
+            _network(value)
         if value and key == "lorawan":
-            from .lorawan_settings import check as wrong
-
+            try:
+                from .lorawan_settings import check as wrong
+            except ImportError:  # what is for a modem alone is on no other board
+                raise SettingsError("lorawan: this board has no modem")
             said = wrong(value)
             if said:
                 raise SettingsError(said)

@@ -26,6 +26,7 @@ IDENTITY_GONE = (
     "citymote_protocol.primitives",
     "citymote_protocol.crypto",
     "citymote_protocol.hkdf",
+    "citymote_protocol.aesccm",
 )
 FIT = (
     "node.drivers.fault",
@@ -54,8 +55,9 @@ STORE = (
 )
 STORE_GONE = ("node.recovery",)
 LINK = ("node.links.mqtt", "node.telemetry")
-ABOUT = ("citymote_protocol.body", "citymote_protocol.descriptor", "node.describe")
+ABOUT = ("citymote_protocol.body", "citymote_protocol.descriptor", "node.version", "node.describe")
 ABOUT_GONE = (
+    "node.version",
     "node.describe",
     "citymote_protocol.body",
     "citymote_protocol.descriptor",

@@ -91,8 +91,8 @@ def describe(node):
 def discover(node):
     """Have it found by Home Assistant, where the owner wants that."""
     if node.settings["discovery"] and not node.settings["lorawan"]:
-        from .describe import FIRMWARE
         from .discovery import Discovery
+        from .version import FIRMWARE
 
         node.telemetry.extra = Discovery(node, node.hal.board().get("board", "unknown"), FIRMWARE)
 

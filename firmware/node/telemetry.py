@@ -35,8 +35,9 @@ def der(source):
 class Telemetry:
     """Keeps frames flowing from `store` to the broker that the settings name.
 
-    `link` makes a client as `links.mqtt` has one; `seal` turns a frame into what is published. Commands come in on
-    `citymote/<node id>/commands`, if anyone has set `received`.
+    `link` makes a client as `links.mqtt` has one; `seal` turns a frame into what is published. Requests come in on
+    `citymote/<node id>/rpc/+`, if anyone has set `received`. Why a connection did not come about is `failed`, and how
+    far it had come `stage`: 1 the network, 2 the broker, 3 its greeting, 4 beyond.
     """
 
     def __init__(self, store, settings, hal, node, log, link, seal=None):
@@ -44,7 +45,7 @@ class Telemetry:
         self._settings = settings
         self._hal = hal
         self._log = log
-        self._topic = "citymote/%s/" % node
+        self.topic = "citymote/%s/" % node
         self._client_id = "citymote-" + node
         self._link = link
         self._seal = seal
@@ -57,6 +58,8 @@ class Telemetry:
         self._tokens = _BURST * 60000
         self._counted = 0
         self._ended = None
+        self.client = self.failed = None
+        self.stage = 0
         self.connected = False
         self.connected_at = None  # uptime of the last connection
         self.failures = 0
@@ -82,6 +85,7 @@ class Telemetry:
                 await self._session()
             except (OSError, EOFError, asyncio.TimeoutError) as e:
                 self.failures += 1
+                self.failed = e
                 why = reason(e) if str(e) else "no answer in time"
                 self._log(WARNING, "broker %s: %s" % (self._settings["broker_host"], why))
             if self.connected_at is not None and self._hal.uptime_ms() - max(begin, self.connected_at) > _SETTLED:
@@ -109,18 +113,34 @@ class Telemetry:
             tls["key"] = der(s["broker_key"])
         return tls
 
+    async def _join(self, network):
+        # The networks in their order; of several failures the one that came furthest is told.
+        each = network.get("networks") if network else None
+        furthest = None
+        for one in each or (network,):
+            try:
+                await self._hal.join(one)
+                return
+            except OSError as e:
+                if furthest is None or e.args[0] > furthest.args[0]:
+                    furthest = e
+        raise furthest or LinkError(1, "no network")
+
     async def _session(self):
         s = self._settings
-        await self._hal.join(s["network"])
+        self.stage = 1
+        await self._join(s["network"])
         port = s["broker_port"] or (8883 if s["broker_tls"] else 1883)
         try:
             tls = self._tls()
         except ValueError:
             raise LinkError(2, "broker_ca, broker_cert or broker_key: neither PEM nor hexadecimal DER") from None
+        self.stage = 2
         stream = await asyncio.wait_for_ms(self._hal.connect(s["broker_host"], port, tls), _CONNECT)
         reader = None
         client = self._link(stream, self._on_ack, self.received)
         client.expiry = s["broker_session"]
+        self.stage = 3
         try:
             await client.connect(
                 self._client_id,
@@ -128,19 +148,21 @@ class Telemetry:
                 s["broker_password"],
                 s["broker_keepalive"],
                 False,
-                (self._topic + "link", b"offline"),
+                (self.topic + "link", b"offline"),
             )
             self.connected = True
+            self.client = client
+            self.stage = 4
             self.connected_at = self._hal.uptime_ms()
             self._log(INFO, "connected to %s" % s["broker_host"])
             self._hal.event("connected")
             self._ended = None
             reader = asyncio.create_task(self._read(client))
-            await client.say(self._topic + "link", b"online", True)
+            await client.say(self.topic + "link", b"online", True)
             if self.extra:
                 await self.extra.connected(client)  # pyright: ignore[reportGeneralTypeIssues]
             if self.received:
-                await client.subscribe(self._topic + "commands", self._number())
+                await client.subscribe(self.topic + "rpc/+", self._number())
             self._flight = {}
             oldest = self._store.oldest
             self._numbers = {n: self._numbers[n] for n in sorted(self._numbers) if n >= oldest}
@@ -148,6 +170,7 @@ class Telemetry:
             await self._pump(client)
         finally:
             self.connected = False
+            self.client = None
             if reader:
                 reader.cancel()
             stream.close()
@@ -229,7 +252,7 @@ class Telemetry:
                 self._heard = self._hal.uptime_ms()
             self._flight[pid] = sequence
             self._numbers[sequence] = pid
-            await client.publish(self._topic + "frames", message, pid, again)
+            await client.publish(self.topic + "frames", message, pid, again)
             self._sent_at = self._hal.uptime_ms()
             self._tokens -= 60000
             self.sent += 1

@@ -14,7 +14,7 @@ from .test_trial import other_version
 from .test_update import B, Publisher, identify, slotted
 
 pytestmark = pytest.mark.usefixtures("run_vm")
-BROKEN = {"node/sampling.py": "class Sampler:\n    pass\n"}
+BROKEN = {"fit.py": "raise ValueError('nothing fits')\n"}
 
 
 def broken(node: VirtualNode, folder: Path) -> None:

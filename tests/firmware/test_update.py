@@ -153,7 +153,8 @@ def test_a_downgrade_is_a_higher_sequence_over_older_files_and_stays(tmp_path: P
         assert slots.boot_record(node.directory) == slots.BootRecord(B, trial=False, starts=0, why=0, floor=2)
         asked = len(server.requests)
         older = publisher.publish(name, {}, 3, slots.release(publisher.machine))
-        assert {file.digest for file in older} < {file.digest for file in newer} | {older[-1].digest}
+        says = {file.digest for file in older if file.name == "release.json"}
+        assert {file.digest for file in older} < {file.digest for file in newer} | says
         node.run_until(hours=4)
         assert slots.boot_record(node.directory) == slots.BootRecord(A, trial=False, starts=0, why=0, floor=3)
         assert not [path for path, _ in server.requests[asked:] if path.startswith("/files/")], "the slot has them all"
@@ -170,8 +171,9 @@ def test_a_server_that_goes_in_the_middle_of_a_file_is_asked_for_the_rest(tmp_pa
         FileServer(publisher.folder, ranges=ranges) as server,
         slotted(tmp_path / "n", 3, None, server) as node,
     ):
-        big = "TEXT = (%s)\n" % "".join(f"'{k * 7919 % 9973:04x}'\n" for k in range(3000))
-        publisher.publish(identify(node), {"node/extra.py": big})
+        big = "TEXT = (%s)\n" % "".join(f"'{k * k * 7919 % 99991:05x}'\n" for k in range(4000))
+        made = publisher.publish(identify(node), {"node/extra.py": big})
+        assert next(len(file.packed) for file in made if file.name == "node/extra.py") > 10_000
         server.cut = server.sent + 12_000
         node.wait(120, check=False)
     assert slots.boot_record(node.directory) == slots.BootRecord(B, trial=False, starts=0, why=0, floor=2)
@@ -203,7 +205,7 @@ def test_a_bad_release_is_rolled_back_and_says_so(tmp_path: Path, broker: Broker
         FileServer(publisher.folder) as server,
         slotted(tmp_path / "n", 3, broker, server) as node,
     ):
-        publisher.publish(identify(node), {"node/sampling.py": "class Sampler:\n    pass\n"})
+        publisher.publish(identify(node), {"fit.py": "raise ValueError('nothing fits')\n"})
         messages = collector.all_of(node.wait(120))
     record = slots.boot_record(node.directory)
     assert record is not None
@@ -215,7 +217,7 @@ def test_a_bad_release_is_rolled_back_and_says_so(tmp_path: Path, broker: Broker
 def test_a_rolled_back_release_is_not_taken_again(tmp_path: Path) -> None:
     publisher = Publisher(tmp_path / "www")
     with FileServer(publisher.folder) as server, slotted(tmp_path / "n", 6, None, server) as node:
-        publisher.publish(identify(node), {"node/sampling.py": "class Sampler:\n    pass\n"})
+        publisher.publish(identify(node), {"fit.py": "raise ValueError('nothing fits')\n"})
         node.wait(120, check=False)
     assert states(node).count(VERIFIED) == 1
 
@@ -342,11 +344,26 @@ def test_an_emergency_ends_what_came_before_even_where_its_own_application_fails
     publisher = Publisher(tmp_path / "www")
     publisher.keys(2, EMERGENCY)
     with FileServer(publisher.folder) as server, slotted(tmp_path / "n", 3, None, server) as node:
-        publisher.publish(identify(node), {"node/sampling.py": "class Sampler:\n    pass\n"}, 9)
+        publisher.publish(identify(node), {"fit.py": "raise ValueError('nothing fits')\n"}, 9)
         node.wait(120, check=False)
     record = slots.boot_record(node.directory)
     assert record is not None
     assert (record.slot, record.trial, record.floor) == (A, False, 8)
+
+
+FAULT = "from core import Fault\n"
+"""What a driver that is not linked imports."""
+
+
+def test_a_release_that_cannot_make_a_sensor_is_given_back(tmp_path: Path) -> None:
+    publisher = Publisher(tmp_path / "www")
+    with FileServer(publisher.folder) as server, slotted(tmp_path / "n", 3, None, server) as node:
+        publisher.publish(identify(node), {"node/drivers/sht4x.py": "import nothing_of_the_kind\n"})
+        node.wait(120, check=False)
+    record = slots.boot_record(node.directory)
+    assert record is not None
+    assert (record.slot, record.trial, record.floor, record.why) == (A, False, 0, GIVEN_BACK)
+    assert any("trial failed" in line.text and "values of 10" in line.text for line in node.logs)
 
 
 def test_a_release_that_breaks_a_driver_is_given_back(tmp_path: Path) -> None:
@@ -358,7 +375,7 @@ def test_a_release_that_breaks_a_driver_is_given_back(tmp_path: Path) -> None:
             "    def read(self", "    def read(self, *_):\n        raise OSError(5)\n\n    def unread(self"
         )
         assert broken != source
-        publisher.publish(name, {"node/drivers/sht4x.py": broken})
+        publisher.publish(name, {"node/drivers/sht4x.py": broken, "node/drivers/fault.py": FAULT})
         node.wait(120, check=False)
     record = slots.boot_record(node.directory)
     assert record is not None

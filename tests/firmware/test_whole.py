@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from tests.support import whole
 
-LIMITS = {"one": 90, "two": 93, "sound": 111, "sdot": 122, "virtual": 125}
+LIMITS = {"one": 89, "two": 94, "sound": 111, "sdot": 125, "virtual": 130}
 
 
 @pytest.mark.usefixtures("micropython32")

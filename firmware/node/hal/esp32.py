@@ -20,7 +20,7 @@ import machine
 import network as _network
 import vfs
 
-from .stream import Readable, open_stream
+from .stream import BAD_KEY, NO_ADDRESS, NO_NETWORK, Readable, open_stream
 
 POWER_ON = "power"
 RESET = "reset"
@@ -33,6 +33,7 @@ JOIN_TIMEOUT = 30000  # ms; association takes 1 to 5 s, a busy DHCP server the r
 TIME_SERVER = "pool.ntp.org"
 NTP_TIMEOUT = 5000
 I2C_TIMEOUT = 200000  # us that a chip may hold the clock: an SCD30 does for 150 ms, once a day
+_DENIED = (202, 204, 15)  # reasons of ESP-IDF's station: authentication, handshake and four-way handshake failed
 _2000 = 3155673600  # seconds from NTP's epoch, 1900, to 2000
 _SET = 820454400  # an RTC that shows less than the year 2026 was never set
 _SEED = "/config/seed"
@@ -241,13 +242,33 @@ async def join(network):
     until = uptime_ms() + JOIN_TIMEOUT
     while not wlan.isconnected():
         if uptime_ms() >= until:
+            why = _why(wlan)
             wlan.disconnect()
-            raise OSError(errno.ETIMEDOUT)
+            raise OSError(why, "%s cannot be joined" % network["ssid"])
         await asyncio.sleep_ms(100)
+
+
+def _why(wlan):
+    # What the station says when it has given up: with its access point, but without an address, it says nothing.
+    status = wlan.status()
+    if status == _network.STAT_NO_AP_FOUND:
+        return NO_NETWORK
+    if status == _network.STAT_WRONG_PASSWORD or status in _DENIED:
+        return BAD_KEY
+    try:
+        wlan.status("rssi")
+        return NO_ADDRESS
+    except (OSError, ValueError):
+        return NO_NETWORK
 
 
 def joined():
     return _state["wlan"] is not None and _state["wlan"].isconnected()
+
+
+def deployed():
+    """Whether this node may work without an owner: never, on a board."""
+    return False
 
 
 def leave():

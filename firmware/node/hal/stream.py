@@ -14,6 +14,8 @@ import socket
 from asyncio import core
 
 _ADDRESSES = 4  # of one name, tried in turn
+# Reasons of SPEC 15.4 as numbers of an OSError: 2000 and the reason
+NO_NETWORK, BAD_KEY, NO_ADDRESS, NO_NAME = 2001, 2002, 2003, 2004
 _IS_CONNECTED = (106, 127)  # EISCONN on Linux and on lwIP; MicroPython's errno has no name for it
 
 
@@ -153,7 +155,11 @@ def _der(data):
 async def open_stream(host, port, tls=None, expecting=None):
     """Connect; OSError when refused, unreachable or not who it should be. The name lookup blocks."""
     error = None
-    for info in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[:_ADDRESSES]:
+    try:
+        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    except OSError:
+        raise OSError(NO_NAME, "nobody knows an address of " + host)
+    for info in found[:_ADDRESSES]:
         sock = socket.socket(info[0], info[1], info[2])
         stream = Stream(sock, expecting)
         stream.expect(1)

@@ -7,6 +7,7 @@ are found if they exist, and buses answer ENODEV.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+import asyncio
 import errno
 import gc
 import hashlib
@@ -29,6 +30,7 @@ _hello = {}
 _bridge = None
 _low = [1 << 30]
 _base = [0]  # ms of uptime before this start, of a node that has only slept
+_joined = [None]  # the emulated network that was joined
 _random = [None, 0]  # seed, blocks drawn
 
 
@@ -138,21 +140,42 @@ def release(kind):
 
 
 async def join(network):
-    """Join the network that the settings name; OSError when it cannot be joined. The host's network is always there."""
+    """Join {"ssid", "key"}; OSError when it cannot be joined, numbered 2000 and the reason (SPEC 15.4).
+
+    Where the host emulates no Wi-Fi its own network is always there. None only switches the radio on.
+    """
     claim("wifi")
+    if network is None or _bridge is None:
+        return
+    why, lasts = struct.unpack("<BH", _bridge.call(wire.JOIN, 0, 1, json.dumps(network).encode()))
+    await asyncio.sleep_ms(lasts)
+    _joined[0] = None if why else network
+    if why:
+        raise OSError(2000 + why, "%s cannot be joined" % network.get("ssid"))
 
 
 def joined():
-    return True
+    """Whether the network is still there."""
+    if _bridge is None or not _joined[0]:
+        return True
+    return not _bridge.call(wire.JOIN, 0, 0, json.dumps(_joined[0]).encode())[0]
+
+
+def deployed():
+    """Whether this node may work without an owner: a virtual one does, unless its host says otherwise."""
+    return bool(_hello.get("deployed", True))
 
 
 def leave():
     """Switch the network's radio off."""
+    _joined[0] = None
     release("wifi")
 
 
 async def connect(host, port, tls=None):
     """A connection to a real peer, see `stream.py`. While a reply is expected, virtual time stands still."""
+    if not joined():
+        raise OSError(errno.ETIMEDOUT)
     if not tls:
         return await open_stream(host, port, tls, _clock.expect)
     claim("tls")
@@ -362,8 +385,6 @@ def event(name, data=None):
 
 def run(coro):
     """Run the node's main coroutine until it ends."""
-    import asyncio
-
     result = asyncio.run(coro)
     if _bridge:
         _bridge.cast(wire.EXIT, 0, b'{"reason": "end", "report": {}}')

@@ -241,7 +241,7 @@ class Client:
         start = 2 + size + (2 if qos else 0)
         if qos > 1 or start > len(body):
             raise MQTTError(PROTOCOL, "a message that is none")
-        if self._received:
+        if self._received and not first & 1:  # what a broker kept for later is no request
             try:
                 topic = str(memoryview(body)[2 : 2 + size], "utf-8")
             except UnicodeError:

@@ -28,6 +28,10 @@ class Serving:
         self._flag.set()
         return True
 
+    def wake(self):
+        """There may be work, or something to be said."""
+        self._flag.set()
+
     def _patience(self, now):
         """Milliseconds until the carrier itself has something to do, or None."""
 

@@ -13,6 +13,8 @@ from node.journal import WARNING, reason
 _PATIENCE = 60000  # ms
 _MOST = 8192
 
+_GONE = ("node.update.manager", "node.update.installer", "citymote_protocol.file_index")
+
 
 def pause(interval, draw):
     """ms until the next question: between half and one and a half times the interval (s), by two random bytes."""
@@ -85,5 +87,5 @@ async def poll(node, record):
             refused = await look(node, record, refused)
         except (OSError, EOFError, asyncio.TimeoutError) as e:
             node.log(WARNING, "updates: %s" % (reason(e) if str(e) else "no answer in time"))
-        for name in ("manager", "installer"):
-            sys.modules.pop("node.update." + name, None)
+        for name in _GONE:
+            sys.modules.pop(name, None)

@@ -53,7 +53,7 @@ BOARD: dict[str, Any] = {
     ],
 }
 GOOD = {"node/extra.py": "NEW = 2\n"}
-BAD = {"node/sampling.py": "class Sampler:\n    pass\n"}
+BAD = {"fit.py": "raise ValueError('nothing fits')\n"}
 
 
 def row_of(now: int) -> int:

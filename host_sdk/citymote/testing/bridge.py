@@ -26,6 +26,7 @@ from typing import Any
 from .emul.base import AnalogInput, BusFault, I2CChip, Microphone, Nak, Part, Pin, PulseInput, Timeout, UARTChip
 from .emul.lines import StuckLines
 from .ledger import Ledger
+from .wifi import WiFi
 
 HELLO, TICK, LOG, EVENT, EXIT, OPEN, NETWORK_TIME, RTC, FLASH_CUT = range(1, 10)
 I2C_WRITE, I2C_READ, I2C_WRITE_READ = 16, 17, 18
@@ -33,7 +34,7 @@ UART_WRITE, UART_READ, UART_ANY = 24, 25, 26
 ADC_READ, COUNTER_READ, I2S_READ, I2S_SCHEDULE, I2S_BETWEEN = 32, 33, 34, 35, 36
 PIN_SET, PIN_GET, I2C_LINES = 40, 41, 42
 KINDS = ("i2c", "uart", "adc", "counter", "i2s", "pin")
-NATIVE, KEPT = 43, 44
+NATIVE, KEPT, JOIN = 43, 44, 45
 KEPT_SIZE = 2048
 """Bytes that an ESP32 keeps through deep sleep for MicroPython (machine.RTC.memory)."""
 
@@ -166,9 +167,12 @@ class Bridge:
         on_event: Callable[[Event], None] | None = None,
         on_log: Callable[[LogLine], None] | None = None,
         ledger: Ledger | None = None,
+        wifi: WiFi | None = None,
     ) -> None:
         self.wiring = wiring
         self.ledger = ledger or Ledger()
+        self.wifi = wifi
+        self.in_network = wifi is None
         self.kept = b""
         self.hello = dict(hello)
         self.wall = wall
@@ -279,7 +283,11 @@ class Bridge:
     def _answer(self, op: int, handle: int, now: int, argument: int, data: bytes) -> bytes:
         if op == NATIVE:
             (self.ledger.claim if argument else self.ledger.release)(data.decode())
+            if data == b"wifi" and not argument:
+                self.in_network = self.wifi is None
             return b""
+        if op == JOIN:
+            return self._join(argument, data)
         if op == KEPT:
             if argument and len(data) > KEPT_SIZE:
                 raise OSError(errno.EINVAL, "more than the memory that lives through sleep has")
@@ -297,6 +305,13 @@ class Bridge:
                 return self._uart(op, name, now, argument, data)
             return self._single(op, name, now, argument, data)
         return self._node(op, now, argument, data)
+
+    def _join(self, argument: int, data: bytes) -> bytes:
+        if self.wifi is None:
+            return bytes(3)
+        answer = self.wifi.answer(data)
+        self.in_network = not answer[0]
+        return answer
 
     def _lines_of(self, name: str, argument: int) -> bytes:
         stuck = self.wiring.stuck.get(name)
@@ -395,7 +410,7 @@ class Bridge:
             case 6:
                 return self._open(KINDS[argument], data.decode())
             case 7:
-                if self.wall is None:
+                if self.wall is None or not self.in_network:
                     raise OSError(errno.ETIMEDOUT, "no time server answers")
                 return _U64.pack((self.wall + now) // 1000)
             case 8:

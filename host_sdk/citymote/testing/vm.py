@@ -31,6 +31,7 @@ from citymote.errors import CitymoteError
 from . import runtime, slots
 from .bridge import Bridge, Event, LogLine, Wiring
 from .ledger import Ledger
+from .wifi import WiFi
 
 if TYPE_CHECKING:
     from .air import Air
@@ -98,6 +99,8 @@ class VirtualNode:
         chip: str | None = None,
         drift: int = 0,
         slotted: bool = False,
+        wifi: WiFi | None = None,
+        deployed: bool = True,
     ) -> None:
         """`start_time` is s2000 of story time 0 (default: 2026-01-01). `network_time`: a time server answers.
 
@@ -108,7 +111,9 @@ class VirtualNode:
         `keep_events` False leaves events to handlers only. `air`: where its radio is, if it has one; `name`: how it is
         called there, else as its directory. `chip`: whose memory and radios it has (`ledger`), left out the board's.
         `drift`: by how many millionths the clock that runs through its deep sleep is fast. `slotted`: it starts as a
-        board does, from the boot and a slot (citymote.testing.slots).
+        board does, from the boot and a slot (citymote.testing.slots). `wifi`: the networks around it (left out: one
+        that is always there). `deployed`: it works by its settings without an owner, as no board does; False: it boots
+        as a board, and nothing works but the claim.
         """
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -137,6 +142,8 @@ class VirtualNode:
         self.chip = chip or self.board.get("chip")
         self.ledger = Ledger()
         self.drift = drift
+        self.wifi = wifi
+        self.deployed = deployed
         self.naps = 0
         self.asleep = 0
         self._kept = b""
@@ -204,6 +211,7 @@ class VirtualNode:
             "wear": self.wear_counted,
             "memory": self.memory_told,
             "story": self._now + self._ahead,
+            "deployed": self.deployed,
         }
         if self.grace is not None:
             hello["grace"] = self.grace
@@ -217,7 +225,7 @@ class VirtualNode:
         self.ledger = Ledger(self.chip, runtime.size(self.heap))
         bridge = Bridge(
             self.wiring, hello, start=self._now, wall=wall, on_event=self._heard, on_log=self.logs.append,
-            ledger=self.ledger,
+            ledger=self.ledger, wifi=self.wifi,
         )  # fmt: skip
         bridge.kept = self._kept
         for now, action in self._pending:

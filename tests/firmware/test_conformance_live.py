@@ -1,0 +1,47 @@
+"""The conformance kit against the node itself: a real VM in a test air, as a stranger with its label meets it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.support.claimable import Street, street
+from tests.support.owner import sighted
+
+from citymote.conformance.asking import Asker, Target
+from citymote.conformance.messages import check_strangers
+from citymote.conformance.node import check_target
+from citymote.conformance.report import Report
+from citymote.conformance.sessions import Sessions
+from citymote.transports.ble import BleTransport
+
+pytestmark = pytest.mark.usefixtures("micropython32")
+
+
+def test_strangers_sessions_and_wrong_claims(tmp_path: Path) -> None:
+    report = Report("the node")
+
+    async def ask(node: Street) -> None:
+        sighting = await sighted(node.adapter, node.id)
+        target = Target(node.id, lambda: BleTransport(sighting, radio=node.adapter), False, False, node.public)
+        async with Asker(target, report) as asker:
+            await check_strangers(asker)
+            sessions = Sessions(asker)
+            await sessions.sessions()
+            assert sessions.unowned
+
+    with street(tmp_path) as node:
+        asyncio.run(ask(node))
+    assert report.passed, report.text()
+    assert len(report.cases) > 80
+    assert "owner" not in node.stored()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_whole_kit(tmp_path: Path) -> None:
+    with street(tmp_path) as node:
+        report = asyncio.run(check_target(f"ble:{node.id}", node.public, node.adapter))
+    assert report.passed, report.text()
+    assert len(report.cases) > 130
