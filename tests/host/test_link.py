@@ -193,6 +193,28 @@ def main():
     assert run(tmp_path / "after", linking.link(sources, told).sources) == run(tmp_path / "before", sources)
 
 
+def test_a_method_may_be_called_as_what_the_linker_adds(tmp_path: Path) -> None:
+    sources = {
+        "engine.py": b"""
+class Engine:
+    def run(self):
+        from other import late
+
+        return [self._ask(), late()]
+
+    def _ask(self):
+        return "asked"
+
+def main():
+    print(Engine().run())
+""",
+        "other.py": b"def late():\n    return 'late'\n",
+        "entry.py": b"from engine import main\n\nif True:\n    main()\n",
+    }
+    told = Layout({"core": ("engine",), "once": ("other",)}, ("core",), (), {}, raw=("entry.py",))
+    assert run(tmp_path / "after", linking.link(sources, told).sources) == run(tmp_path / "before", sources)
+
+
 def test_an_assigned_global_is_refused() -> None:
     with pytest.raises(LinkError, match=r"tools\.py:\d+: a global"):
         assigning = b"\ndef f():\n    global TABLE\n    TABLE = 1\n"

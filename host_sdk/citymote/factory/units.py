@@ -315,12 +315,14 @@ class _Renamer(ast.NodeTransformer):
         return self._definition(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        # A method is an attribute: what is called as it is in the unit has nothing to do with it.
+        methods = [(child, child.name) for child in node.body if isinstance(child, Function)]
         self._definition(node)
         attributes = self.writer.attributes
+        for method, name in methods:
+            method.name = attributes.get(name, name)
         for child in node.body:
-            if isinstance(child, Function):
-                child.name = attributes.get(child.name, child.name)
-            elif isinstance(child, ast.Assign):
+            if isinstance(child, ast.Assign):
                 for target in child.targets:
                     for name in walk(target):
                         if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store):
