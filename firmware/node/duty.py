@@ -7,7 +7,9 @@ needs to warm up; what plausibility has seen. It is taken out of that memory whe
 a sleep: a node that lost power, was reset or bitten by its watchdog starts as any other, with a boot id of its own, so
 that no number of a key is ever used twice. Rows are in the store's open batch on flash, as always.
 
-Every sensor rests while the node sleeps. The uplink is joined when a frame waits, and left when none does any more.
+Every sensor rests while the node sleeps. The uplink is joined when a frame waits, and left when none does any more; an
+update is asked for and fetched while it is there. All of that goes on beside the sampling: what takes longer than the
+time to the next row costs no row, and each part of it has its bounds.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from binascii import crc32, hexlify, unhexlify
 
 from .clock import ESTIMATED, NETWORK
 from .journal import ERROR, INFO, WARNING, reason
+from .supervisor import stop
 
 VERSION = 1
 _MOST = 2048  # bytes that an ESP32 keeps
@@ -25,11 +28,13 @@ _MARGIN = 2000  # ms between waking and the first sensor that has to be woken; m
 _TRIES = 3  # of a quick sensor, as in `sensor`
 _QUICK = 1000
 _ALL = 150
-_CONTACT = 60000  # ms that a contact may take
+_CONTACT = 60000  # ms that the frames of a contact may take
+_LOOK = 1000  # ms between two looks at whether the node can sleep
 _AGAIN = 120000  # ms to the next contact after one that failed; doubled up to the longest
 _LONGEST = 3600000
 _KNOWN_FOR = 86400000  # ms for which a clock that ran through sleep counts as known
 _DATELESS = 6  # contacts without a time after which rows go out undated
+_FEED = 120000
 _WATCHDOG = 300000
 
 
@@ -112,6 +117,13 @@ class Duty:
         self._dateless = kept.get("dateless", 0)
         self._counts = kept.get("counts") or [0] * 7
         self._link_made = node.telemetry is not None
+        self._task = None  # a contact, or an update that came over another road
+        self._over = asyncio.Event()  # it has ended
+        self.record = None  # the boot's, where the node has slots
+        self.look = kept.get("look")  # uptime in s from which an update is asked for
+        self.opens = None  # uptime in ms from which an update that is verified may be started
+        self._refused = unhexlify(kept.get("refused", ""))
+        node.duty = self
         if kept:
             store = node.store
             store.frames, store.rows, store.readings = self._counts[:3]
@@ -133,7 +145,8 @@ class Duty:
         """Sample, send, sleep; ends only where the settings name an end."""
         node = self._node
         hal = self._hal
-        hal.watchdog(_WATCHDOG)
+        node.supervisor.promise("sampling", 3 * node.settings["interval"] * 1000 + _WATCHDOG)
+        node.supervisor.start("watchdog", lambda: node.supervisor.feed(_FEED, _WATCHDOG))
         for sensor in node.sensors:
             sensor.alarm = node.alarm
         if self._cold:
@@ -143,12 +156,17 @@ class Duty:
             self._margin = max(_MARGIN, min(30000, 2 * (hal.uptime_ms() - self._scheduled)))
         until = node.settings["until"]
         while True:
-            hal.feed()
+            self._begin()
             time = node.sampler._plan()
             if until and time > until and node.clock.known:
                 break
             pause = node.clock.until(time) - hal.uptime_ms() - self._lead() - self._margin
-            if pause >= _LEAST and not self._cold and not node.awake:
+            if pause >= _LEAST and not self._cold:
+                if self._task or node.awake:
+                    await self._busy(min(pause, _LOOK))
+                    continue
+                if self.opens is not None:
+                    pause = max(_LEAST, min(pause, self.opens - hal.uptime_ms()))
                 self._sleep(pause)
             await node.sampler.row(time)
             self._cold = False
@@ -157,12 +175,50 @@ class Duty:
                     await asyncio.sleep_ms(_ALL)
                 if sensor.on:
                     await sensor.rest()
-            hal.feed()
-            await self._contact()
+            if self._task is None and self._wants():
+                self._start(self._contact)
+        while self._task:
+            await self._busy(_LOOK)
         node.store.flush()
         self._next = 0
-        await self._contact(node.settings["drain"] * 1000)
+        if self._wants():
+            await self._send(node.settings["drain"] * 1000)
+            hal.leave()
         self._made()
+
+    def _start(self, make):
+        # One thing at a time beside the sampling; the node does not sleep before it is over.
+        async def whole():
+            try:
+                await make()
+            except Exception as e:
+                self._node.supervisor.failed("contact", e)
+            self._task = None
+            self._over.set()
+
+        self._over.clear()
+        self._task = asyncio.create_task(whole())
+
+    async def _busy(self, ms):
+        # For so long, or until what is under way has ended.
+        try:
+            await asyncio.wait_for_ms(self._over.wait(), ms)
+        except asyncio.TimeoutError:
+            pass
+        self._over.clear()
+
+    def _begin(self):
+        # An update that has waited for its window starts; one that somebody pushes is looked after.
+        node = self._node
+        if self._task:
+            return
+        if node.updating is not None:
+            self._start(self._tend)
+        elif self.opens is not None and self._hal.uptime_ms() >= self.opens:
+            from .update.begin import resume
+
+            self.opens = None
+            resume(node, self.record)
 
     def _made(self):
         if not self._link_made:
@@ -171,14 +227,26 @@ class Duty:
             telemetry = self._node.telemetry
             telemetry.sent, telemetry.acked, telemetry.bytes, telemetry.failures = self._counts[3:]
 
-    async def _contact(self, patience=_CONTACT):
+    def _wants(self):
+        # Whether there is something to send, and a way that may be tried again by now.
+        node = self._node
+        now = self._hal.uptime_ms()
+        s = node.settings
+        if not (s["broker_host"] or s["lorawan"]) or now < self._next:
+            return False
+        return bool(node.store.pending or (s["status_interval"] and now // 1000 >= self._due))
+
+    async def _contact(self):
+        try:
+            await self._send(_CONTACT)
+            await self._update()
+        finally:
+            self._hal.leave()
+
+    async def _send(self, patience):
         node = self._node
         now = self._hal.uptime_ms()
         status = node.settings["status_interval"]
-        if not (node.settings["broker_host"] or node.settings["lorawan"]):
-            return
-        if now < self._next or not (node.store.pending or (status and now // 1000 >= self._due)):
-            return
         self._made()
         if status and now // 1000 >= self._due:
             self._due = now // 1000 + status
@@ -191,9 +259,7 @@ class Duty:
                 asked = True
                 await self._ask()
             await asyncio.sleep_ms(100)
-        task.cancel()
-        await asyncio.sleep_ms(0)
-        self._hal.leave()
+        await stop(task)
         if node.store.pending:
             self._wait = min(max(2 * self._wait, _AGAIN), _LONGEST)
             self._next = self._hal.uptime_ms() + self._wait
@@ -201,6 +267,22 @@ class Duty:
                 node.outage()
         else:
             self._wait = self._next = 0
+
+    async def _update(self):
+        # After the frames, so that what was measured has gone whatever an update does.
+        s = self._node.settings
+        now = self._hal.uptime_ms() // 1000
+        if self.look is None or now < self.look or not s["update_url"] or s["lorawan"] or not self._hal.joined():
+            return
+        from .update.asleep import ask
+
+        self._refused, wait = await ask(self._node, self.record, self._refused)
+        self.look = self._hal.uptime_ms() // 1000 + wait
+
+    async def _tend(self):
+        from .update.asleep import tend
+
+        await tend(self._node)
 
     async def _ask(self):
         # Each contact tells the time: the clock that runs through sleep is not a good one.
@@ -256,6 +338,8 @@ class Duty:
             "next": self._next,
             "wait": self._wait,
             "dateless": self._dateless,
+            "look": self.look,
+            "refused": str(hexlify(self._refused), "ascii"),
             "counts": counts,
         }
         if hasattr(seal, "boot_id"):

@@ -11,7 +11,7 @@ import asyncio
 
 from .clock import NETWORK, Clock
 from .journal import INFO, WARNING, reason
-from .supervisor import Supervisor
+from .supervisor import Supervisor, stop
 
 CONFIG = "/config"
 _FIRST_TIME = 20000  # ms that the first row waits for the time to become known
@@ -37,6 +37,7 @@ class Node:
         self.clock.changed = self._clock_changed
         self.uplink = True  # the network may be used
         self._link = None
+        self.duty = None  # who runs it, where it sleeps between samples
         self.awake = False  # set while something is under way that no deep sleep may cut short
         self.asked = asyncio.Event()  # the network has been asked for the time once
         self.boot = None  # the boot's record, on a board with slots; the only one, because it writes a log
@@ -153,8 +154,7 @@ class Node:
         self.uplink = False
         link, self._link = self._link, None
         if link:
-            link.cancel()
-            await asyncio.sleep_ms(0)
+            await stop(link)
         self.hal.leave()
         return link is not None
 

@@ -11,6 +11,21 @@ from .journal import ERROR, place, reason
 _FIRST = 1000  # ms before the first restart
 _LONGEST = 300000
 _HEALTHY = 600000  # ms without a failure after which the wait is short again
+_TURNS = 8  # of the loop in which a cancelled task mostly comes to its end
+_STOPPING = 10  # ms, from then on
+
+
+async def stop(task):
+    """Cancel a task and wait until it has ended.
+
+    One cancellation is not always enough: MicroPython hands it on to whatever the task waits for, and a `wait_for`
+    whose time has just run out keeps it for itself.
+    """
+    turns = 0
+    while not task.done():
+        task.cancel()
+        turns += 1
+        await asyncio.sleep_ms(0 if turns < _TURNS else _STOPPING)
 
 
 class Supervisor:

@@ -279,3 +279,34 @@ def test_at_a_given_speed_virtual_time_follows_real_time(tmp_path: Path) -> None
         node.wait(20)
         assert node.event_data("said") == [[20_000]]
         assert time.monotonic() - began > 0.35
+
+
+def test_a_task_whose_wait_has_just_run_out_is_stopped_all_the_same(tmp_path: Path) -> None:
+    code = """
+    from node.supervisor import stop
+    async def stubborn():
+        while True:
+            try:
+                await asyncio.wait_for_ms(asyncio.Event().wait(), 1000)
+            except asyncio.TimeoutError:
+                pass
+    async def ended(turns, stops):
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep_ms(1000)
+        for _ in range(turns):
+            await asyncio.sleep_ms(0)
+        if stops:
+            await stop(task)
+        else:
+            task.cancel()
+            await asyncio.sleep_ms(10)
+        return task.done()
+    for stops in (False, True):
+        found = []
+        for turns in range(5):
+            found.append(await ended(turns, stops))
+        say(found)
+    """
+    cancelled, stopped = ran(tmp_path, code)
+    assert not all(cancelled), "one cancellation is lost at one of these instants"
+    assert all(stopped)

@@ -141,6 +141,7 @@ class Node:
     boot = None
     updating = None
     awake = False
+    duty = None
     sampler = Sampler()
     clock = Known()
 

@@ -1,4 +1,4 @@
-"""A static file server as nodes ask one for updates: with ranges or without, slow, lying, or gone in the middle."""
+"""A static file server as nodes ask one for updates: with ranges or without, silent or gone in the middle of a file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from typing import Any, Self
 
 
 class FileServer:
-    """Serves a folder. `requests` are (path, range header); `cut` after so many bytes of bodies, once."""
+    """Serves a folder. `requests` are (path, range header); `cut` after so many bytes of bodies, once.
+
+    After `stall` bytes it says nothing more to anybody, until it is to `resume`; whom it kept waiting is hung up on.
+    """
 
     def __init__(self, folder: Path, *, ranges: bool = True, cut: int = 0) -> None:
         self.requests: list[tuple[str, str]] = []
         self.sent = 0
         self.cut = cut
+        self.stall = 0
+        self.stalled = False
+        self._resumed = threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -22,6 +28,9 @@ class FileServer:
 
             def do_GET(self) -> None:
                 wanted = self.headers.get("Range", "")
+                if server.stalled:
+                    self._keep_waiting()
+                    return
                 server.requests.append((self.path, wanted))
                 path = folder / self.path.lstrip("/")
                 if not path.is_file():
@@ -39,8 +48,17 @@ class FileServer:
                     data = data[: server.cut - server.sent]
                     server.cut = 0
                     self.close_connection = True
+                if server.stall and server.sent + len(data) > server.stall:
+                    server.stalled = True
+                    self.wfile.write(data[: server.stall - server.sent])
+                    self._keep_waiting()
+                    return
                 self.wfile.write(data)
                 server.sent += len(data)
+
+            def _keep_waiting(self) -> None:
+                server._resumed.wait()
+                self.close_connection = True
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -48,6 +66,12 @@ class FileServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def resume(self) -> None:
+        """Answer again."""
+        self.stall = 0
+        self.stalled = False
+        self._resumed.set()
 
     @property
     def url(self) -> str:
@@ -58,6 +82,7 @@ class FileServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._resumed.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

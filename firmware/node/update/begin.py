@@ -27,12 +27,28 @@ def begin(node, partition):
         node.supervisor.start("trial", lambda: watch_runtime(node, state))
     elif state.state in (VERIFIED, TRIAL) and state.kind == APPLICATION and record.turn != state.turn:
         _ended(node, state, record)
-    elif state.state in (VERIFIED, DOWNLOADING):
+    elif state.state in (VERIFIED, DOWNLOADING) and node.duty is None:
         resume(node, record)
-    if node.settings["update_url"]:
+    if node.duty is not None:
+        _sleeping(node, state, record)
+    elif node.settings["update_url"]:
         from .poll import poll
 
         node.supervisor.start("updates", lambda: poll(node, record))
+
+
+def _sleeping(node, state, record):
+    # One that sleeps goes on at a contact, or when the window opens: nothing is done here that keeps it awake.
+    duty = node.duty
+    duty.record = record
+    if duty.look is None:
+        from .poll import pause
+
+        duty.look = (node.hal.uptime_ms() + pause(node.settings["update_interval"], node.hal.random(2))) // 1000
+    if state.state == VERIFIED and not record.state:
+        from .asleep import opens
+
+        duty.opens = opens(node, state)
 
 
 def _runs(node, state):

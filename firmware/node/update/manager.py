@@ -12,6 +12,7 @@ from binascii import hexlify, unhexlify
 from hashlib import sha256
 
 from node.journal import INFO, WARNING, reason
+from node.supervisor import stop
 
 from .installer import Broken, Installer
 from .state import (
@@ -50,12 +51,15 @@ class Worn(Exception):
 
 async def _steps(steps):
     # Short steps, so that the rest of the node goes on between them. `enrol` has the same, and is gone by now.
-    while True:
-        try:
-            next(steps)
-        except StopIteration as e:
-            return e.value
-        await asyncio.sleep_ms(0)
+    try:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as e:
+                return e.value
+            await asyncio.sleep_ms(0)
+    finally:
+        steps.close()  # what is cancelled leaves no file open on a filesystem that goes
 
 
 def _key_id(key):
@@ -117,6 +121,7 @@ class Manager:
         self._worn = None  # what a push has found
         self._pushed = asyncio.Event()
         self._told = 0
+        self.waits = None  # uptime since which it only waits, for a road or for the window
 
     def release(self, root=_RUNNING):
         """What an application says of itself: version, class, runtime, boards."""
@@ -150,14 +155,17 @@ class Manager:
         self._node.awake = True
         self._task = self._node.supervisor.start("update", self.run)
 
+    async def stop(self):
+        """Leave it where it is; it goes on from there when it is launched again, after a reset too."""
+        if self._task is not None:
+            await stop(self._task)
+
     async def replace(self, envelope):
         """Work on another envelope from here on; Refused leaves everything as it was."""
         if self._task is None:
             raise Refused(REFUSED, "another offer is looked at", "trial")
         await self._verified(envelope)
-        self._task.cancel()
-        while not self._task.done():
-            await asyncio.sleep_ms(0)
+        await self.stop()
         self.state.state = FAILED
         await self.offer(envelope)
         self.launch()
@@ -170,7 +178,9 @@ class Manager:
             raise Refused(REFUSED, "the application that runs is on trial itself", "trial")
         offer = sha256(envelope).digest()[:8]
         if offer == state.offer and not (state.state == FAILED and state.reason in _MENDABLE):
-            state.url = url or state.url
+            if url and url != state.url:
+                state.url = url
+                state.save()
             return
         try:
             manifest = await self._verified(envelope)
@@ -340,6 +350,7 @@ class Manager:
                 return
             if not said:
                 said = True
+                self.waits = self._hal.uptime_ms()
                 self._log(INFO, "update %d: verified, starts in the window" % self.state.sequence)
             await asyncio.sleep_ms(min(ms, 600000))
 
@@ -426,6 +437,7 @@ class Manager:
             if worn:
                 raise worn
             if not self.state.url:
+                self._rests()
                 self._pushed.clear()
                 await self._pushed.wait()
                 continue
@@ -435,11 +447,16 @@ class Manager:
             except (OSError, EOFError, asyncio.TimeoutError) as e:
                 self._log(WARNING, "update: %s" % (reason(e) or "the server has gone"))
                 wait = _WAIT if made.fetched > before else min(wait * 2, _LONGEST)
+                self._rests()
                 try:
                     await asyncio.wait_for_ms(self._pushed.wait(), wait)  # another road may go on meanwhile
                     self._pushed.clear()
                 except asyncio.TimeoutError:
                     pass
+
+    def _rests(self):
+        if self.waits is None:
+            self.waits = self._hal.uptime_ms()
 
     def _sync(self):
         try:
@@ -448,6 +465,7 @@ class Manager:
             raise Worn(reason(e)) from None
 
     def _write(self, data):
+        self.waits = None
         try:
             self._made.write(data)
         except OSError as e:

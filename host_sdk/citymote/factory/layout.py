@@ -64,6 +64,7 @@ LATER = {
     "release": ("node.update.state", "node.update.begin", "node.update.window"),
     "poll": ("node.update.poll",),
     "trial": ("node.update.trial", "node.update.image"),
+    "sleep": ("node.duty", "node.update.asleep"),
     # links beside MQTT 3.1.1
     "mqtt5": ("node.links.mqtt5",),
     "http": ("node.links.http",),
