@@ -64,12 +64,13 @@ class Street:
     wifi: WiFi = field(default_factory=lambda: WiFi({"city": "correct horse"}))
     button: Pin = field(default_factory=Pin)
     light: Pin = field(default_factory=Pin)
+    seed: int = 0
     adapter: Any = None
     node: VirtualNode = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         self.button.level = 1
-        self.adapter = self.air.adapter()
+        self.adapter = self.adapter or self.air.adapter()
         self.key = generate_collector_key()
         world = World(START)
         world.constant("temperature", 21.5)
@@ -79,7 +80,7 @@ class Street:
         wiring.connect("led", self.light)
         self.node = VirtualNode(
             self.folder / "node", board=BOARD, settings={}, wiring=wiring, start_time=START, heap=HEAP, air=self.air,
-            chip="esp32c3", deployed=False, wifi=self.wifi,
+            chip="esp32c3", deployed=False, wifi=self.wifi, name=self.id, seed=self.seed,
         )  # fmt: skip
 
     @property
@@ -144,25 +145,50 @@ class Street:
 @contextmanager
 def street(folder: Path, *, speed: float = 1, seed: int = 1, start: bool = True) -> Iterator[Street]:
     """A node fresh from the factory, running."""
-    with scripted(folder, DRAW, board=BOARD) as factory:
+    label = drawn(folder, 0)
+    with (
+        Air(seed=seed, speed=speed) as air,
+        Broker() as broker,
+        Collector(broker.port) as collector,
+        _living(Street(folder, air, broker, collector, *label), start) as made,
+    ):
+        yield made
+
+
+@contextmanager
+def neighbour(first: Street, seed: int) -> Iterator[Street]:
+    """Another one at the same air, broker and Wi-Fi."""
+    folder = first.folder / f"neighbour{seed}"
+    folder.mkdir()
+    made = Street(
+        folder, first.air, first.broker, first.collector, *drawn(folder, seed), wifi=first.wifi, seed=seed,
+        adapter=first.adapter,
+    )  # fmt: skip
+    with _living(made, True):
+        yield made
+
+
+def drawn(folder: Path, seed: int) -> tuple[bytes, bytes, str]:
+    """What the factory's label says: public key, claim secret, id."""
+    with scripted(folder, DRAW, board=BOARD, seed=seed) as factory:
         factory.start()
         factory.wait(60)
         (label,) = said(factory)
-    with Air(seed=seed, speed=speed) as air, Broker() as broker, Collector(broker.port) as collector:
-        public, secret = bytes.fromhex(label["public_key"]), bytes.fromhex(label["claim_secret"])
-        made = Street(folder, air, broker, collector, public, secret, label["node"])
-        with made.node as node:
-            if start:
-                node.start()
-            try:
-                yield made
-            finally:
-                # What a failing test shows beside its traceback.
-                print(
-                    *[f"{line.now} {line.level} {line.text}" for line in node.logs[-30:]],
-                    node.output()[-3000:],
-                    sep="\n",
-                )
+    return bytes.fromhex(label["public_key"]), bytes.fromhex(label["claim_secret"]), label["node"]
+
+
+@contextmanager
+def _living(made: Street, start: bool) -> Iterator[Street]:
+    with made.node as node:
+        if start:
+            node.start()
+        try:
+            yield made
+        finally:
+            # What a failing test shows beside its traceback.
+            print(
+                *[f"{line.now} {line.level} {line.text}" for line in node.logs[-30:]], node.output()[-3000:], sep="\n"
+            )
 
 
 class RpcTransport(Transport):

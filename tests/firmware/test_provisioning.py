@@ -1,0 +1,185 @@
+"""`citymote.provision` against the node's own firmware: real MicroPython, Bumble's link layer under bleak, a broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.claimable import NETWORK_HEAP, PACE, Street, neighbour, street
+
+from citymote.fleet import Fleet, NodeRecord, Stage, open_fleet
+from citymote.keys import KeyFile, Opener
+from citymote.label import Label
+from citymote.nearby import State
+from citymote.node import Node, Reset, Role, Trial
+from citymote.owner import OwnerStore
+from citymote.plan import Plan
+from citymote.provisioning import MqttArrivals, Report, provision
+from citymote.reach import BleReach, way_to
+from citymote.testing.air import Conditions
+from citymote.vault import VARIABLE
+
+pytestmark = pytest.mark.usefixtures("micropython32")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Street]:
+    with street(tmp_path, speed=2) as made:
+        made.node.speed = PACE
+        yield made
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> OwnerStore:
+    return OwnerStore.create(tmp_path / "owner", ask=lambda new: "correct horse battery", cost=2)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, store: OwnerStore, fresh: Street) -> Iterator[Fleet]:
+    with open_fleet(tmp_path / "city.fleet", store) as fleet:
+        fleet.add(Label(fresh.public, fresh.secret))
+        yield fleet
+
+
+async def run(
+    fresh: Street, fleet: Fleet, store: OwnerStore, nodes: Sequence[str] = (), **options: Any
+) -> Report:
+    keys = KeyFile(collectors=[fresh.key])
+    fleet.fill(keys)
+    plan = Plan(
+        {**fresh.uplink, "interval": 10, "batch": 1, **options.pop("settings", {})}, "harbour", trial_seconds=30
+    )
+    url = f"mqtt://127.0.0.1:{fresh.broker.port}"
+    reach = BleReach(fresh.adapter)
+    async with MqttArrivals(url, Opener(keys)) as arrivals:
+        return await provision(fleet, store, reach, plan, nodes or [fresh.id], arrivals=arrivals, **options)
+
+
+def test_a_node_from_its_box_to_its_first_frame_and_then_over_the_broker(
+    fresh: Street, fleet: Fleet, store: OwnerStore
+) -> None:
+    fresh.node.heap, fresh.node.chip = NETWORK_HEAP, None  # from its next start on, which is that of its uplink
+
+    async def main() -> None:
+        report = await run(fresh, fleet, store)
+        assert report.failed == []
+        record = fleet.get(fresh.id)
+        assert (record.stage, record.board) == (Stage.PROVISIONED, "virtual")
+        way = way_to(f"mqtt://127.0.0.1:{fresh.broker.port}", fresh.id)
+        async with Node(way, fresh.public, store, site="harbour") as node:
+            info = await node.info()
+            assert (info.node, info.role, info.configured) == (fresh.id, Role.OWNER, True)
+            assert info.trial is not None and info.trial.detail == 0
+            await asks_everything(node)
+            await node.identify(5)
+            await node.reset(Reset.ENTER_SERVICE, minutes=5)
+        async with Node(BleReach(fresh.adapter).way(fresh.id), fresh.public, store, site="harbour") as node:
+            assert (await node.info()).state == State.SERVICE
+            await asks_everything(node)
+
+    asyncio.run(main())
+
+
+async def asks_everything(node: Node) -> None:
+    """What a node tells, the same over any link."""
+    config = await node.config()
+    assert (config["site"], config["interval"], config["network"]) == ("harbour", 10, True)
+    log = await node.log()
+    assert "trial 1 has succeeded" in log and "correct horse" not in log
+    async for readings in node.live():
+        assert [(one.quantity, one.value) for one in readings] == [("temperature", 21.5), ("humidity", 44.4)]
+        assert {one.node for one in readings} == {node.id}
+        break
+
+
+def test_a_wrong_password_is_told_and_corrected_without_touching_the_node(
+    fresh: Street, fleet: Fleet, store: OwnerStore
+) -> None:
+    told: list[int | None] = []
+
+    async def mend(record: NodeRecord, trial: Trial) -> Mapping[str, Any]:
+        told.append(trial.detail)
+        return {"network": fresh.uplink["network"]}
+
+    wrong = {"network": {"networks": [{"ssid": "city", "key": "correct house"}]}}
+    report = asyncio.run(run(fresh, fleet, store, settings=wrong, correct=mend, find=60))
+    assert (report.failed, told) == ([], [2])
+
+
+def test_three_nodes_at_once_on_one_adapter(fresh: Street, fleet: Fleet, store: OwnerStore) -> None:
+    connected: set[int] = set()
+    with ExitStack() as street:
+        others = [street.enter_context(neighbour(fresh, seed)) for seed in (1, 2)]
+        for one in others:
+            one.node.speed = PACE
+            fleet.add(Label(one.public, one.secret))
+        nodes = [fresh.id, *(one.id for one in others)]
+        assert len(set(nodes)) == 3
+        report = asyncio.run(
+            run(
+                fresh, fleet, store, nodes=nodes, find=60,
+                progress=lambda one: connected.add(len(fresh.air.connected())),
+            )
+        )  # fmt: skip
+    assert report.failed == []
+    assert {record.stage for record in fleet.nodes()} == {Stage.PROVISIONED}
+    assert max(connected) > 1, "their sessions overlap"
+
+
+@pytest.mark.slow
+def test_a_fifth_of_all_packets_lost_and_up_to_a_tenth_of_a_second_late(
+    fresh: Street, fleet: Fleet, store: OwnerStore
+) -> None:
+    fresh.air.conditions = Conditions(latency=(0.015, 0.1), loss=0.2, supervision=4)
+    report = asyncio.run(run(fresh, fleet, store, find=60, attempts=5))
+    assert report.failed == []
+    assert fresh.air.counts()["repeats"] > 20
+
+
+def test_the_command_from_a_label_to_a_provisioned_node(tmp_path: Path, fresh: Street, store: OwnerStore) -> None:
+    fresh.node.heap, fresh.node.chip = NETWORK_HEAP, None
+    (tmp_path / "label.txt").write_text(Label(fresh.public, fresh.secret).text() + "\n")
+    for name, text in (("wifi.key", "correct horse\n"), ("passphrase", "correct horse battery\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    url = f"mqtt://127.0.0.1:{fresh.broker.port}"
+    plan = '[[network]]\nssid = "city"\nkey_file = "wifi.key"\n[settings]\nbatch = 1\ninterval = 10\n'
+    (tmp_path / "plan.toml").write_text(f'site = "harbour"\ntrial_seconds = 60\n[uplink]\nurl = "{url}"\n{plan}')
+    KeyFile.create(tmp_path / "city.keys")
+    open_fleet(tmp_path / "city.fleet", store).close()
+
+    def citymote(*arguments: str) -> list[Any]:
+        told = () if "reset" in arguments else ("--json",)
+        done = subprocess.run(
+            [sys.executable, "-m", "citymote", *arguments, "--owner", str(store.path), *told], cwd=tmp_path,
+            env={**os.environ, VARIABLE: str(tmp_path / "passphrase")}, capture_output=True, text=True, timeout=200,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    given = ("--plan", "plan.toml", "--uplink", url, "--label", "label.txt", "--radio", fresh.air.transport)
+    assert citymote("provision", *given)[-1]["outcome"] == "provisioned"
+
+    def who(*via: str) -> None:
+        (info,) = citymote("node", fresh.id, "info", *via)
+        assert (info["node"], info["role"], info["configured"]) == (fresh.id, "owner", True)
+        live = citymote("node", fresh.id, "live", "--rows", "1", *via)
+        assert [(one["quantity"], one["value"]) for one in live] == [("temperature", 21.5), ("humidity", 44.4)]
+
+    who("--via", url)
+    (config,) = citymote("node", fresh.id, "config", "--via", url)
+    assert (config["site"], config["interval"], config["network"]) == ("harbour", 10, True)
+    citymote("node", fresh.id, "reset", "enter-service", "--minutes", "30", "--via", url)
+    who("--radio", fresh.air.transport)
+    (log,) = citymote("node", fresh.id, "log", "--radio", fresh.air.transport)
+    assert any("trial 1 has succeeded" in line for line in log["log"])
+    assert citymote("provision", *given)[-1]["outcome"] == "already"
