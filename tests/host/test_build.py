@@ -11,6 +11,7 @@ from tests.support import vm
 
 from citymote import resources
 from citymote.factory import build as building
+from citymote.factory import layout, selection
 from citymote.factory.selection import module_of
 
 
@@ -160,6 +161,14 @@ def test_what_a_linked_module_imports_of_another_is_there(output: Path) -> None:
                 if name.name not in own and f"{base}.{name.name}" not in modules
             ]
     assert not missing
+
+
+def test_what_a_board_without_a_part_goes_without_is_for_that_part_alone() -> None:
+    """A unit stays at home whole: a module of everybody's in it would be missing where it is asked for."""
+    assert set(layout.LATER["narrow"]) == set(selection.NARROW) - {"narrow"}
+    assert set(selection.SOUND) == {"sound", "listen"}
+    for name in (*layout.LASTING["sound"], *layout.SELDOM["listen"]):
+        assert name.startswith("node.sound."), name
 
 
 def test_the_built_tree_runs_in_the_vm(

@@ -69,7 +69,7 @@ LATER = {
     "mqtt5": ("node.links.mqtt5",),
     "http": ("node.links.http",),
     "near": ("node.links.bthome", "node.discovery"),
-    "narrow": ("node.links.lorawan", "node.narrow", "node.lorawan_settings", "citymote_protocol.redate"),
+    "narrow": ("node.links.lorawan", "node.narrow", "node.lorawan_settings"),
     "correct": ("citymote_protocol.corrections", "node.correcting"),
 }
 

@@ -20,9 +20,9 @@ BOOT = ("boot.py", "main.py", "slots.py")
 _UNIX = ("x86", "x64", "armv6", "armv7m", "armv7em", "aarch64")
 _WIDE = ("x64", "aarch64")
 """Architectures with integers of 64 bits: the sound meter has kernels of its own for them."""
-_SOUND = ("sound", "listen")  # what the sound meter is linked into
+SOUND = ("sound", "listen")  # what the sound meter is linked into
 _SHAPES = {"kernel": (16, 24, 48), "octave": (16, 48), "third": (16, 48)}
-_NARROW = ("narrow", "node.narrow", "node.links.lorawan", "node.lorawan_settings")
+NARROW = ("narrow", "node.narrow", "node.links.lorawan", "node.lorawan_settings")
 """What only a board with a LoRaWAN modem runs, linked or not."""
 _TEXTS = re.compile(r"t\d+")  # texts that linked sources ask for by number
 
@@ -66,10 +66,10 @@ def roots(architecture: str, board: Mapping[str, Any] | None) -> tuple[set[str],
         drivers = {str(sensor["driver"]) for sensor in board.get("sensors", ())}
         wanted.update(f"node.drivers.{driver}" for driver in drivers - {"sound_meter"})
         if "sound_meter" not in drivers:
-            never.update({"node.sound", *_SOUND})
+            never.update({"node.sound", *SOUND})
         never.update(f"node.sound.{wide}{name}" for name in _unheard(board) for wide in ("", "wide."))
         if "lorawan" not in board:
-            never.update(_NARROW)
+            never.update(NARROW)
     wanted.add("node.sound.calibrate")  # asked for by name: at the prompt, or by a session
     return wanted, never
 
