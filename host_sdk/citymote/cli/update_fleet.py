@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,7 +83,7 @@ def push(
     With --over the release is carried to the nodes in protected sessions, one after the other: what they have already
     from another road is not sent again, and the same call goes on where it was.
 
-    Example: citymote update push 0123456789ab --bundle citymote-1.4.2.zip --publish www --root 02ab... --wait 1h
+    Example: citymote update push 0123456789ab --bundle new.zip --publish www --root 02ab... -s city.db --wait 1h
     """
     from citymote.errors import UsageError
     from citymote.update.plan import Amount, Plan, span
@@ -94,16 +95,32 @@ def push(
     if publish is None or root is None:
         raise UsageError("how is it to get there?", "", "Say --publish FOLDER with --root, or --over WAY.")
 
+    if wait and store is None:
+        raise UsageError("--wait needs --store", "", "Nodes tell how it goes through the collector.")
     condition = " or ".join(f"node={name}" for name in _names(node))
     patience = span(wait) if wait else 0.0
-    with _desk(book, store, fleet, allow_unsealed) as desk:
+    with _desk(book, store, fleet, allow_unsealed) as desk, ExitStack() as stack:
         plan = Plan(stages=(Amount(100, True),), abort_at=Amount(100, True), soak=0)
         made = _begin(desk, bundle, root, keys, publish, condition, plan, (again, downgrade))
-        with desk.book.conducting():
+        ours = _conducts(desk, stack)
+        if ours:
             desk.step()
-            if wait:
-                _watch(desk, made.number, time.monotonic() + patience, 5.0)
+        else:
+            say("citymote: another program takes the rollouts forward, and this one with them")
+        if wait and not _watch(desk, made.number, time.monotonic() + patience, 5.0, stack, ours):
+            say(f"citymote: not over after {wait}; `rollout run` takes it on")
         return _outcome(desk, made.number, bool(wait), as_json)
+
+
+def _conducts(desk: "Desk", stack: ExitStack) -> bool:
+    """Be who takes the rollouts forward from here on, unless somebody is."""
+    from citymote.update.book import Conducted
+
+    try:
+        stack.enter_context(desk.book.conducting())
+    except Conducted:
+        return False
+    return True
 
 
 def _names(given: list[str]) -> list[str]:
@@ -232,32 +249,39 @@ def run(
 
     Example: citymote update rollout run --store city.db --fleet city.fleet
     """
+    from citymote.errors import UsageError
     from citymote.update.plan import span
 
+    if store is None and not once:
+        raise UsageError("--store is needed", "", "Nodes tell how it goes through the collector; --once does without.")
+    pause = span(every)
     with _desk(book, store, fleet, allow_unsealed) as desk, desk.book.conducting():
-        numbers = {made.number for made in desk.book.active()}
-        begun = {number: len(list(desk.book.history(number))) for number in numbers}
+        begun = {made.number: len(list(desk.book.history(made.number))) for made in desk.book.active()}
         status = Status()
-        while True:
-            left = desk.step()
-            for number in sorted(numbers | {made.number for made in left}):
-                lines = list(desk.book.history(number))
-                for moment, what in lines[begun.get(number, 0) :]:
-                    _line(number, moment, what, as_json)
-                begun[number] = len(lines)
-            if once or not left:
-                break
-            status(lambda left=left: "; ".join(_short(desk, made) for made in left))
-            time.sleep(span(every))
-        status.clear()
-        return 1 if any(desk.book.rollout(number).status == "aborted" for number in numbers) else 0
+        try:
+            while True:
+                left = desk.step()
+                for made in left:  # others may have begun some meanwhile
+                    begun.setdefault(made.number, 0)
+                for number, said in sorted(begun.items()):
+                    lines = list(desk.book.history(number))
+                    for moment, what in lines[said:]:
+                        _line(number, moment, what, as_json)
+                    begun[number] = len(lines)
+                if once or not left:
+                    break
+                status(lambda left=left: "; ".join(_short(desk, made) for made in left))
+                time.sleep(pause)
+        finally:
+            status.clear()
+        return 1 if any(desk.book.rollout(number).status == "aborted" for number in begun) else 0
 
 
 def _line(number: int, moment: float, what: str, as_json: bool) -> None:
     when = datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    print(
-        json.dumps({"rollout": number, "time": when, "what": what}) if as_json else f"{when} rollout {number}: {what}"
-    )
+    told = {"rollout": number, "time": when, "what": what}
+    # whoever reads along reads it now, not in a week
+    print(json.dumps(told) if as_json else f"{when} rollout {number}: {what}", flush=True)
 
 
 def _short(desk: "Desk", made: "Rollout") -> str:
@@ -265,12 +289,21 @@ def _short(desk: "Desk", made: "Rollout") -> str:
     return f"rollout {made.number}: " + ", ".join(f"{number} {state}" for state, number in counts.items())
 
 
-def _watch(desk: "Desk", number: int, until: float, every: float) -> None:
+def _watch(desk: "Desk", number: int, until: float, every: float, stack: ExitStack, ours: bool) -> bool:
+    """Look until a rollout is over, or the time is up; whether it is over. Who took it forward may have gone."""
     shown = Status()
-    while time.monotonic() < until and any(made.number == number for made in desk.step()):
-        shown(lambda: _short(desk, desk.book.rollout(number)))
-        time.sleep(min(every, max(0.0, until - time.monotonic())))
-    shown.clear()
+    try:
+        while True:
+            ours = ours or _conducts(desk, stack)
+            if all(made.number != number for made in (desk.step() if ours else desk.book.active())):
+                return True
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            shown(lambda: _short(desk, desk.book.rollout(number)))
+            time.sleep(min(every, left))
+    finally:
+        shown.clear()
 
 
 def _outcome(desk: "Desk", number: int, judge: bool, as_json: bool) -> int:

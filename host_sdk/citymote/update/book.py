@@ -165,6 +165,10 @@ class Rollout:
     publication: str
 
 
+class Conducted(UsageError):
+    """Somebody else takes the rollouts of this book forward already."""
+
+
 class Book:
     """The database. It is made when it is not there; one program at a time writes, any number read."""
 
@@ -214,13 +218,13 @@ class Book:
 
     @contextmanager
     def conducting(self) -> Generator[None]:
-        """For whoever takes rollouts forward: one program at a time; UsageError where there is one already."""
+        """For whoever takes rollouts forward: one program at a time; Conducted where there is one already."""
         handle = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o644)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise UsageError(f"another program takes the rollouts of {self.path} forward", "", "Let it.") from None
+                raise Conducted(f"another program takes the rollouts of {self.path} forward", "", "Let it.") from None
             yield
         finally:
             os.close(handle)
