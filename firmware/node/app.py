@@ -173,6 +173,8 @@ def _doze(node, log, stages, seal, kept):
             from . import startup
 
             startup.report(node)
+            if node.settings["status_interval"]:
+                node.health.report_now()
 
         node.run = Duty(node, hal, log, kept, seal, lambda: _connect(node, stages, seal), report).run
 

@@ -151,6 +151,8 @@ class Duty:
             sensor.alarm = node.alarm
         if self._cold:
             node.sampler.warm_up()
+            if node.settings["status_interval"]:
+                node.health.report_now()
             self._due = hal.uptime_ms() // 1000 + node.settings["status_interval"]
         elif self._scheduled is not None:
             self._margin = max(_MARGIN, min(30000, 2 * (hal.uptime_ms() - self._scheduled)))

@@ -79,7 +79,7 @@ class Health:
                 out.append(fixed[quantity])
         return out
 
-    def report(self):
+    def report_now(self):
         """Say how the node is."""
         node = self._node
         values = self.values()
@@ -103,4 +103,4 @@ class Health:
         if not self._interval or self._due is None or self._node.store.pending > _QUEUE:
             return
         if self._hal.uptime_ms() // 1000 >= self._due + (_CUT if self._node.store.open_rows else 0):
-            self.report()
+            self.report_now()

@@ -163,6 +163,8 @@ class Node:
         for sensor in self.sensors:
             sensor.alarm = self.alarm
         self.sampler.warm_up()
+        if self.settings["status_interval"]:
+            self.health.report_now()
         keep = self.supervisor.start
         if self.uplink:
             self.online()

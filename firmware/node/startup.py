@@ -104,5 +104,3 @@ def report(node):
     node.health = Health(node, node.hal, node.settings["status_interval"])
     if node.settings["lorawan"]:
         node.telemetry.slim(node.health)
-    if node.settings["status_interval"]:
-        node.health.report()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from tests.support import whole
 
-LIMITS = {"one": 89, "two": 94, "sound": 111, "sdot": 125, "virtual": 130}
+LIMITS = {"one": 90, "two": 94, "sound": 106, "sdot": 121, "virtual": 124}
 
 
 @pytest.mark.usefixtures("micropython32")

@@ -215,6 +215,31 @@ def main():
     assert run(tmp_path / "after", linking.link(sources, told).sources) == run(tmp_path / "before", sources)
 
 
+def test_what_has_left_a_class_together_calls_itself_without_loading_anew() -> None:
+    sources = {
+        "engine.py": b"""
+class Engine:
+    def rest(self):
+        return self.settle() + 1
+
+    def settle(self):
+        return 2
+
+class Other:
+    def settle(self):
+        return 3
+
+def main():
+    print(Engine().rest(), Other().settle(), Engine().settle())
+""",
+        "entry.py": b"from engine import main\n\nif True:\n    main()\n",
+    }
+    together = {"quiet": ("engine.Engine.rest", "engine.Engine.settle")}
+    told = Layout({"core": ("engine",)}, ("core",), (), together, raw=("entry.py",))
+    quiet = linking.link(sources, told).sources["quiet.py"].decode()
+    assert "(self) + 1" in quiet and "self." not in quiet
+
+
 def test_an_assigned_global_is_refused() -> None:
     with pytest.raises(LinkError, match=r"tools\.py:\d+: a global"):
         assigning = b"\ndef f():\n    global TABLE\n    TABLE = 1\n"

@@ -86,10 +86,11 @@ PASSING = {
 SELDOM: dict[str, tuple[str, ...]] = {
     # a start, step by step
     "begin": (
-        "node.app.start", "node.app._identity", "node.app.load_modules", "node.app.forget",
+        "node.app.start", "node.app._identity",
         "node.node.Node.__init__", "node.clock.Clock.__init__", "node.clock.Clock.restore",
         "node.supervisor.Supervisor.__init__", "node.node.Node.begin",
     ),
+    "stage": ("node.app.load_modules", "node.app.forget"),
     "attend": (
         "node.settings.Settings.trying", "node.settings.Settings.without", "node.app._place", "node.app._door",
         "node.app._attend", "node.app._reach", "node.app._local",
@@ -115,18 +116,18 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "node.files.Pair.__init__", "node.files.Pair.load", "node.telemetry.Telemetry.__init__",
         "citymote_protocol.batch.Encoder.__init__",
     ),
-    "about": ("node.app._describe", "node.startup.describe"),
+    "about": ("node.app._describe", "node.startup.describe", "node.sound.meter.Meter.about"),
     # now and then
     "status": (
         "node.app._report", "node.startup.discover", "node.startup.report", "node.health.Health.__init__",
-        "node.health.Health.values", "node.health.Health.report", "node.node.Node.alarm",
+        "node.health.Health.values", "node.health.Health.report_now", "node.node.Node.alarm",
     ),
     "rare": (
         "node.clock.Clock.set", "node.store.Store.date", "node.store.Store._dated", "node.dating.Dates.put",
-        "node.dating.Dates.settle", "node.dating.Dates.get", "node.dating.Dates.known", "node.dating.Dates._save",
+        "node.dating.Dates.settle", "node.dating.Dates._save",
         "node.node.Node._clock_changed", "node.app._radio", "node.node.Node.offline", "node.files.exists",
-        "node.sensor.Sensor._recover", "node.sensor.Sensor._watch", "node.log.Log.discard", "node.log.Log._lost",
-        "node.log.Log._look", "node.node.Node.report", "node.node.Node._drain", "node.app.count_crash",
+        "node.sensor.Sensor._recover", "node.sensor.Sensor._watch", "node.node.Node.report",
+        "node.node.Node._drain", "node.app.count_crash",
     ),
     "registry": ("citymote_protocol.header.columns_bytes",),
     "connect": (
@@ -141,7 +142,11 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "citymote_protocol.event.encode_event", "citymote_protocol.event.encode_status",
         "citymote_protocol.columns.put_column", "citymote_protocol.times.put_interval",
     ),
-    "fetch": ("node.store.Store.next_pending", "node.log.Log.read", "node.log.Log.advance"),
+    "fetch": (
+        "node.dating.Dates.get", "node.dating.Dates.known", "node.store.Store.next_pending", "node.log.Log.read",
+        "node.log.Log.advance",
+    ),
+    "outage": ("node.log.Log.discard", "node.log.Log._lost", "node.log.Log._look"),
     "sealing": ("citymote_protocol.seal.Sealer.seal", "citymote_protocol.ccm.crypt"),
     "heard": (
         "node.sound.meter.Meter.read", "node.sound.interval.Interval.exceeded", "node.sound.interval.Interval.mean",
@@ -149,9 +154,10 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "node.sound.interval.Interval.add_stretch", "node.sound.interval.Interval.miss",
     ),
     "listen": (
-        "node.sound.meter.Meter.__init__", "node.sound.engine.Engine.__init__", "node.sound.interval.Interval.__init__",
+        "node.sound.meter.Meter.__init__", "node.sound.engine.Engine.__init__",
+        "node.sound.interval.Interval.__init__",
         "node.sound.engine.Engine.calibrate", "node.sound.engine.Engine.restart",
-        "node.sound.engine.Engine._begin_averages", "node.sound.meter.Meter.about",
+        "node.sound.engine.Engine._begin_averages",
     ),
 }  # fmt: skip
 

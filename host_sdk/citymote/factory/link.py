@@ -225,13 +225,37 @@ class _Linker:
             left = False
             for where, node in uses.get(method, []):
                 if where == unit and isinstance(node, ast.Call):
-                    function = cast(ast.Attribute, node.func)
-                    node.args.insert(0, function.value)
-                    node.func = ast.copy_location(ast.Name(id=symbol.mark, ctx=ast.Load()), node.func)
+                    _make_direct(node, symbol.mark)
                 else:
                     left = True
             if not left and method not in texts:
                 self._drop(name, stub)
+        self._direct_own()
+
+    def _direct_own(self) -> None:
+        """A moved method's `self.other()` is `other(self)` where that has moved with it, and nobody derives another."""
+        derived = {
+            ast.unparse(base).rpartition(".")[2]
+            for module in self.program.modules.values()
+            for node in walk(module.tree)
+            if isinstance(node, ast.ClassDef)
+            for base in node.bases
+        }
+        bases = [base for _, cls in self._classes() for base in cls.bases]
+        derived |= {node.id for base in bases for node in walk(base) if isinstance(node, ast.Name)}
+        for name, (symbol, _) in self.methods.items():
+            owner = self._owner(name)
+            if owner.mark in derived or owner.name in derived:
+                continue
+            chunk = self.chunks[symbol.mark]
+            family = name.rpartition(".")[0]
+            for node in walk(chunk.node):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    of, method = node.func.value, node.func.attr
+                    other = self.methods.get(f"{family}.{method}")
+                    own = isinstance(of, ast.Name) and of.id == "self" and not method.startswith("__")
+                    if own and other and self.chunks[other[0].mark].unit == chunk.unit:
+                        _make_direct(node, other[0].mark)
 
     def _drop(self, name: str, stub: Function) -> None:
         owner = cast(ast.ClassDef, self._owner(name).node)
@@ -355,6 +379,13 @@ class _Linker:
             f" return {_CALL}('t%d' % (number // {_TEXTS}), 'e')[number % {_TEXTS}]\n"
         )
         return {cast(ast.FunctionDef, node).name: node for node in ast.parse(text).body}
+
+
+def _make_direct(call: ast.Call, mark: str) -> None:
+    """`x.method(...)` becomes `function(x, ...)`."""
+    function = cast(ast.Attribute, call.func)
+    call.args.insert(0, function.value)
+    call.func = ast.copy_location(ast.Name(id=mark, ctx=ast.Load()), function)
 
 
 def _derived(node: ast.AST) -> bool:
