@@ -66,6 +66,16 @@ class Handshakes:
             self._responder = None
         sessions.tick(now)
 
+    def gone(self, link, peer):
+        """A connection has ended: a handshake, or a session without rights, that was begun over it has failed."""
+        if self._peer is None or self._peer != (link, peer):
+            return
+        self._responder = self._peer = None
+        for context in self._sessions.all():
+            if self._sessions.is_stranger(context):
+                self._sessions.remove(context)
+        self._sessions.limiter.end()
+
     def post(self, request):
         """The resource's function: a generator."""
         from . import edhoc

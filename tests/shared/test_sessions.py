@@ -325,6 +325,26 @@ def test_a_session_without_a_claim_is_dropped_after_its_time():
     assert node.sessions._stranger is None and node.limiter.wait("x", world.now) == 0
 
 
+def test_what_a_lost_connection_had_begun_keeps_nobody_waiting():
+    node = Node()
+    world = World(node.server)
+    world.exchange("c", next(handshake_steps(_initiator(), _label)))
+    link, peer = node.shakes._peer
+    node.shakes.gone(link, "another")
+    assert node.shakes.pending
+    node.shakes.gone(link, peer)
+    assert not node.shakes.pending
+    world.now += 2_000
+    _connect(world, "d")
+    node.shakes.gone(*node.shakes._peer)
+    assert node.sessions._stranger is None, "a session without a claim"
+    world.now += 2_000
+    keys, context = _connect(world, "e")
+    assert _claim(world, keys, context, peer="e").code == coap.CHANGED
+    node.shakes.gone(*node.shakes._peer)
+    assert _ask(world, context, request(coap.GET, "who")).code == coap.CONTENT, "one with rights outlives connections"
+
+
 def test_a_second_stranger_takes_the_place_of_the_first():
     node = Node()
     world = World(node.server)

@@ -11,6 +11,7 @@ import asyncio
 from node import files
 from node.crypto import NodeCrypto
 
+from citymote_protocol.coap import GET, MAX_AGE, UNAVAILABLE, Message
 from citymote_protocol.coap_server import OPEN, Server
 from citymote_protocol.handshake import PATH, Handshakes
 from citymote_protocol.limiter import Limiter
@@ -65,7 +66,13 @@ class Desk:
         self.server.add(path, flags, **offered)
 
     def _answer(self, function):
-        return lambda request: function(self, request)
+        def answer(request):
+            if self.owner.wipe and request.message.code != GET:
+                # What was said to be durable would go with what the wipe takes.
+                return Message(UNAVAILABLE, b"", [(MAX_AGE, b"\x03")])
+            return function(self, request)
+
+        return answer
 
     def secrets(self):
         """(private key, public key, claim secret), from the flash each time, so that they are nowhere else."""

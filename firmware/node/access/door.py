@@ -121,6 +121,7 @@ class Door:
     def drop(self, link, peer):
         if self._desk is not None:
             self._desk.server.drop(link, peer)
+            self._desk.shakes.gone(link, peer)
 
 
 def unproven(trial):

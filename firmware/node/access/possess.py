@@ -37,6 +37,7 @@ def reset(desk, request):
         _wipe(desk, record.READINGS)
     elif kind == FACTORY:
         _wipe(desk, record.FACTORY)
+        desk.end_others(request.session)
     elif kind in (OPEN_PROMPT, SHUT_PROMPT):
         from node.console import reopen, shut
 

@@ -84,7 +84,7 @@ class Service:
         trial = self._door.trial
         if self._purpose in (record.UNOWNED, record.UNPROVEN, record.CORRECTING):
             self._hal.watchdog(_WATCHDOG)
-            await self._air((0, 0) if self._purpose == record.UNOWNED else unproven(trial), None)
+            await self._air(self._standing(), None)
         if self._purpose == record.RETURNING:
             await self._air((FAILED_TRIAL, trial.detail), _PRESS)
         while True:
@@ -136,7 +136,7 @@ class Service:
         hourly = now - self._windows >= _HOUR
         if self._minutes is not None and hourly:
             self._windows = now
-            return (RECOVERING, (self._minutes + 59) // 60), _WINDOW
+            return self._recovered(), _WINDOW
         if self._until > now:
             return (ASKED, 0), self._until - now
         if pressed:
@@ -145,6 +145,15 @@ class Service:
             self._windows = now
             return (LOST, self._why()), _WINDOW
         return None
+
+    def _recovered(self):
+        return RECOVERING, min(255, (self._minutes + 59) // 60)
+
+    def _standing(self):
+        # (state, detail) of a radio that is open without an end.
+        if self._minutes is not None:
+            return self._recovered()
+        return unproven(self._door.trial) if self._door.owner.key else (0, 0)
 
     def _why(self):
         from .outcome import detail
@@ -180,8 +189,8 @@ class Service:
                     await self._count(hal.uptime_ms())
                     if self._press(hal.uptime_ms()) and end is not None:
                         end = hal.uptime_ms() + _PRESS
-                    if end is None and self._door.owner.key and self.state[0] == 0:
-                        self.state = unproven(self._door.trial)
+                    if end is None and self.state != self._standing():
+                        self.state = self._standing()
                         link.state(*self.state)
                 if task.done():
                     await asyncio.sleep_ms(_AGAIN)
