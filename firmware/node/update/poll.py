@@ -5,6 +5,7 @@ lie under `<update_url>/files/<digest>`: nothing that a static file server canno
 """
 
 import asyncio
+import gc
 import sys
 from hashlib import sha256
 
@@ -13,7 +14,18 @@ from node.journal import WARNING, reason
 _PATIENCE = 60000  # ms
 _MOST = 8192
 
-_GONE = ("node.update.manager", "node.update.installer", "citymote_protocol.file_index")
+# What a question or a signature loads. Whoever is still at work with one of them has it in hand.
+_GONE = (
+    "node.update.manager",
+    "node.update.installer",
+    "node.links.http",
+    "citymote_protocol.file_index",
+    "citymote_protocol.suit",
+    "citymote_protocol.keyset",
+    "citymote_protocol.sign1",
+    "citymote_protocol.lms",
+    "citymote_protocol.p256",
+)
 
 
 def pause(interval, draw):
@@ -27,10 +39,20 @@ async def _get(road, name):
         return None
     if size > _MOST:
         raise OSError(7, "%s has %d bytes" % (name, size))
-    data = b""
+    data = bytearray(size)  # taken once: an answer that grows takes twice its size
+    at = 0
     while road.left:
-        data += await asyncio.wait_for_ms(road.read(512), _PATIENCE)
+        got = await asyncio.wait_for_ms(road.read(512), _PATIENCE)
+        data[at : at + len(got)] = got
+        at += len(got)
     return data
+
+
+def clear():
+    """Let go of what was loaded for it; also after a failure, which may have been for want of memory."""
+    for name in _GONE:
+        sys.modules.pop(name, None)
+    gc.collect()
 
 
 async def look(node, record, refused=b""):
@@ -40,8 +62,6 @@ async def look(node, record, refused=b""):
     """
     from node.links.http import Http
     from node.telemetry import der
-
-    from .manager import Manager, Refused, take_keys
 
     s = node.settings
     tls = {"ca": der(s["broker_ca"])} if s["broker_ca"] else None
@@ -58,9 +78,15 @@ async def look(node, record, refused=b""):
         if node.updating.offered(envelope):
             node.updating.also(url + "/files")
         return refused
-    offered = sha256((keys or b"") + envelope).digest()[:8]
+    offered = sha256(keys or b"")
+    offered.update(envelope)  # the two together would be one more copy
+    offered = offered.digest()[:8]
     if offered == refused:
         return refused
+    road = Http = None
+    clear()
+    from .manager import Manager, Refused, take_keys
+
     if keys is not None:
         try:
             await take_keys(s, keys)
@@ -87,5 +113,7 @@ async def poll(node, record):
             refused = await look(node, record, refused)
         except (OSError, EOFError, asyncio.TimeoutError) as e:
             node.log(WARNING, "updates: %s" % (reason(e) if str(e) else "no answer in time"))
-        for name in _GONE:
-            sys.modules.pop(name, None)
+        except MemoryError:
+            clear()  # before anything else is said
+            node.log(WARNING, "updates: not enough memory now")
+        clear()
