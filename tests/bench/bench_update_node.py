@@ -20,7 +20,6 @@ from tests.support import vm
 
 from citymote import boards
 from citymote.factory import build, selection, slot
-from citymote.update import make
 
 FAMILY = "update"
 BOARD = "airgradient-one"
@@ -57,10 +56,8 @@ def _compiled(sources: dict[str, bytes], folder: Path, version: str) -> list[slo
 
 
 def _bytes(metrics: dict[str, float]) -> None:
-    texts = {name: path.read_bytes() for name, path in build.application_sources()}
-    wanted = set(selection.select(texts, ARCHITECTURE, boards.load(BOARD)))
     linked = {name: path.read_bytes() for name, path in build.linked_sources().items()}
-    linked = {name: linked[name] for name in make.needed(linked, texts, wanted)}
+    linked = {name: linked[name] for name in selection.select(linked, ARCHITECTURE, boards.load(BOARD))}
     with tempfile.TemporaryDirectory() as name:
         before = _compiled(linked, Path(name) / "before", "1.0.0")
         have = {file.digest for file in before}

@@ -11,6 +11,7 @@ import pytest
 
 from citymote import boards
 from citymote.factory import deploy, partitions
+from citymote.factory.slot import blocks
 from citymote.update.make import LARGEST_INDEX
 
 BLOCK = 4096
@@ -67,3 +68,5 @@ def test_the_application_of_a_board_fits_its_slot(name: str, run_vm: Callable[..
     free = int(filled.stdout)
     least = math.ceil(sum(map(len, files.values())) / BLOCK)
     assert free >= SPARE, f"{len(files)} files of {least} blocks at least leave {free} of {slot.size // BLOCK}"
+    expected = blocks((path, len(data)) for path, data in files.items())
+    assert slot.size // BLOCK - free <= expected <= slot.size // BLOCK, "what a bundle's targets are made by"

@@ -18,7 +18,7 @@ from tests.support import images
 
 from citymote import boards
 from citymote.errors import UsageError
-from citymote.factory import build, image, slot
+from citymote.factory import build, deploy, image, slot
 from citymote.update import bundle as bundles
 from citymote.update import facts, make, sbom
 from citymote.update.bundle import Bundle, BundleError, Target, differences, parse, read
@@ -241,22 +241,6 @@ def test_a_node_fetches_only_what_changed() -> None:
     assert (found["changed"], found["changed_bytes"]) == (1, 3)
 
 
-def test_files_that_only_unwanted_ones_name_stay_out_too() -> None:
-    linked = {
-        "core.py": b"import node.drivers.a\nX = 'd0'\n",
-        "node/drivers/a.py": b"from core import X\nY = 'd1'\n",
-        "node/drivers/b.py": b"def f():\n    return g('d2')\n",
-        "d0.py": b"",
-        "d1.py": b"",
-        "d2.py": b"from d3 import x\n",
-        "d3.py": b"",
-        "t0.py": b"",
-    }
-    originals = {"node/drivers/a.py": b"", "node/drivers/b.py": b""}
-    left = make.needed(linked, originals, {"node/drivers/a.py"})
-    assert left == linked.keys() - {"node/drivers/b.py", "d2.py", "d3.py"}
-
-
 def test_boards_of_one_architecture_share_a_target_unless_it_gets_too_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +248,8 @@ def test_boards_of_one_architecture_share_a_target_unless_it_gets_too_long(
     recipe = make.Recipe(V1, (kind,))
     originals = {name: path.read_bytes() for name, path in build.application_sources()}
     drivers = [name for name in originals if name.startswith("node/drivers/")]
-    arguments = (recipe, kind, slot_tree(tmp_path, *drivers), originals, dict.fromkeys(["core.py", *drivers], b""))
+    linked = {"node/app.py": b"import core\n", **dict.fromkeys(["core.py", *drivers], b"")}
+    arguments = (recipe, kind, slot_tree(tmp_path, *drivers), linked)
     ((together, _),) = make._targets(*arguments)
     assert together.name == "rv32imc"
     monkeypatch.setattr(make, "LARGEST_INDEX", len(together.index) - 1)
@@ -328,6 +313,8 @@ def test_a_board_gets_its_own_drivers_and_no_others(built: tuple[bytes, bytes]) 
     others = {"node/drivers/scd30.mpy", "node/hal/unix.mpy", "citymote_protocol/edhoc_initiator.mpy", "boot.py"}
     assert not others & names
     assert len(made.index) <= make.LARGEST_INDEX
+    flashed = deploy.payload("rv32imc", boards.load("airgradient-one")).application
+    assert names | {"index"} == set(flashed), "an update is what the factory would write"
 
 
 @pytest.mark.timeout(600)

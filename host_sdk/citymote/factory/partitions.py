@@ -64,7 +64,7 @@ def layout(flash_size: int, blocks: dict[str, int] | None = None) -> tuple[Parti
         parts += [("ota_0", APP, OTA_0, 0x270000), ("ota_1", APP, OTA_1, 0x270000)]
     else:
         parts += [("nvs", DATA, NVS, 0x6000), ("phy_init", DATA, PHY, 0x1000), ("factory", APP, FACTORY, 0x1F0000)]
-    slot = (512 if twice else 448) << 10
+    slot = (512 if twice else 456) << 10
     parts += [
         ("vfs", DATA, FAT, 64 << 10),  # what MicroPython itself mounts: boot.py, main.py, the board's description
         ("boot", DATA, UNDEFINED, 2 * SECTOR),

@@ -9,13 +9,14 @@ import hashlib
 import json
 import uuid
 import zlib
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from citymote_protocol import file_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 VENDOR_ID = uuid.uuid5(uuid.NAMESPACE_DNS, "citymote").bytes
@@ -24,6 +25,10 @@ BOOT = ("boot.py", "main.py", "slots.mpy")
 """The boot's files: on a filesystem of their own, written in the factory, never updated."""
 IMAGE_PART = 16384
 """Bytes of a runtime's image that are fetched at once: at most so much is fetched again after a reset."""
+BLOCK = 4096
+_INLINE = 512
+_ENTRY = 36
+_PAIR = 900  # bytes of entries that a pair of a directory's blocks holds when it has just been divided
 WINDOW_BITS = 10
 """The deflate window that a node has room for: 1 KB."""
 
@@ -80,6 +85,24 @@ def contents(of: Mapping[str, bytes], release: Release) -> list[File]:
     """The same of files that are at hand, by their names."""
     found = [file(name, data) for name, data in of.items() if name not in BOOT]
     return sorted([file("release.json", release.json()), *found], key=lambda file: file.name)
+
+
+def blocks(of: Iterable[tuple[str, int]]) -> int:
+    """Blocks of flash that files of these names and sizes take at most, and their index's, on a node's littlefs.
+
+    Each file has blocks of its own; a small one lies in its directory, which is a pair of blocks that becomes two when
+    it is half full. A test holds this against real littlefs.
+    """
+    whole = 0
+    directories: defaultdict[str, int] = defaultdict(int)
+    for name, size in of:
+        folder, _, last = name.rpartition("/")
+        inside = size <= _INLINE
+        whole += 0 if inside else -(-size // (BLOCK - 16))
+        directories[folder] += len(last) + _ENTRY + (size if inside else 0)
+    for folder in [folder for folder in directories if folder]:
+        directories[folder.rpartition("/")[0]] += len(folder) + _ENTRY
+    return whole + sum(2 * max(1, -(-size // _PAIR)) for size in directories.values())
 
 
 def file(name: str, data: bytes) -> File:

@@ -7,7 +7,6 @@ a node heap. Boards of one architecture share a target while that fits, else eac
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 from citymote import boards as known_boards
 from citymote.errors import UsageError
-from citymote.factory import build, image, selection, slot
+from citymote.factory import build, image, partitions, selection, slot
 
 from . import sbom
 from .bundle import Bundle, Target, check_target, pack
@@ -93,10 +92,10 @@ def make(recipe: Recipe, told: Callable[[str], None] | None = None, output: Path
         if told:
             told(f"compiling for {kind.architecture}")
         tree = build.build(kind.architecture, output and output / kind.architecture)
-        targets += _targets(recipe, kind, tree, originals, linked)
+        targets += _targets(recipe, kind, tree, linked)
     modules: defaultdict[str, list[str]] = defaultdict(list)
     for target, _ in targets:
-        for name in _wanted(recipe, originals, target.architecture, target.boards):
+        for name in wanted(recipe, originals, target.architecture, target.boards):
             modules[name].append(target.name)
     document = sbom.write(
         recipe.version,
@@ -109,18 +108,30 @@ def make(recipe: Recipe, told: Callable[[str], None] | None = None, output: Path
     return pack(recipe.version, recipe.runtime, targets, notes=recipe.notes, sbom=document, vendor=recipe.vendor)
 
 
+def _room(board: str) -> int:
+    """Blocks of a slot on that board; of the smallest that there is where nobody knows the board."""
+    try:
+        size = known_boards.describe(board).flash_size
+    except known_boards.BoardError:
+        size = 4 * partitions.MEGABYTE
+    return next(part.size for part in partitions.layout(size) if part.label == "slot_a") // slot.BLOCK
+
+
 def _targets(
-    recipe: Recipe, kind: Kind, tree: Path, originals: Mapping[str, bytes], linked: Mapping[str, bytes]
+    recipe: Recipe, kind: Kind, tree: Path, linked: Mapping[str, bytes]
 ) -> list[tuple[Target, list[slot.File]]]:
-    made = target(
-        recipe, kind, tree, needed(linked, originals, _wanted(recipe, originals, kind.architecture, kind.boards))
-    )
-    if len(made[0].index) <= LARGEST_INDEX:
+    made = target(recipe, kind, tree, wanted(recipe, linked, kind.architecture, kind.boards))
+    taken = slot.blocks([("index", len(made[0].index)), *((file.name, len(file.data)) for file in made[1])])
+    room = min(_room(board) for board in kind.boards) if kind.boards else taken
+    if len(made[0].index) <= LARGEST_INDEX and taken <= room:
         return [made]
     if len(kind.boards) > 1:
         parts = [Kind(kind.architecture, (board,)) for board in kind.boards]
-        return [one for part in parts for one in _targets(recipe, part, tree, originals, linked)]
+        return [one for part in parts for one in _targets(recipe, part, tree, linked)]
     size = len(made[0].index)
+    if size <= LARGEST_INDEX:
+        raise UsageError(f"the application of {kind.name} takes {taken} blocks, a slot has {room}", "",
+                         "A board with 8 MB of flash has larger slots.")  # fmt: skip
     raise UsageError(f"the index of {kind.name} has {size} bytes, a manifest has room for {LARGEST_INDEX}", "",
                      "Name the boards with --board, so that other boards' drivers stay out.")  # fmt: skip
 
@@ -137,47 +148,15 @@ def target(
     return Target(check_target(kind.name), kind.architecture, tuple(sorted(kind.boards)), slot.index(found)), found
 
 
-def _wanted(recipe: Recipe, originals: Mapping[str, bytes], architecture: str, boards: Sequence[str]) -> set[str]:
+def wanted(recipe: Recipe, sources: Mapping[str, bytes], architecture: str, boards: Sequence[str]) -> set[str]:
+    """What any of these boards needs of the sources, linked or not: the same as `citymote flash` gives it."""
     if not boards:
-        return selection.select(originals, architecture)
+        return selection.select(sources, architecture)
     found: set[str] = set()
     for name in boards:
         board = recipe.descriptions.get(name) or known_boards.load(name)
-        found |= selection.select(originals, architecture, board)
+        found |= selection.select(sources, architecture, board)
     return found
-
-
-def needed(linked: Mapping[str, bytes], originals: Mapping[str, bytes], wanted: set[str]) -> set[str]:
-    """Which files of the linked application a node needs of which these original sources are wanted.
-
-    A file that bears an original's name is as wanted as that. The linker's own files stay, unless everything that
-    names them (by an import, or by a text) has gone.
-    """
-    modules = {selection.module_of(name): name for name in linked}
-    naming: defaultdict[str, set[str]] = defaultdict(set)
-    for name, text in linked.items():
-        module, is_package = selection.module_of(name), name.endswith("/__init__.py")
-        for asked in selection.imported(module, is_package, text) | _texts(text):
-            if asked in modules and asked != module:
-                naming[modules[asked]].add(name)
-    gone = {name for name in linked if name in originals and name not in wanted}
-    while True:
-        more = {
-            name
-            for name in linked.keys() - gone - originals.keys()
-            if naming[name] and naming[name] <= gone
-        }  # fmt: skip
-        if not more:
-            return set(linked) - gone
-        gone |= more
-
-
-def _texts(source: bytes) -> set[str]:
-    return {
-        node.value
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
 
 
 def _imports(sources: Mapping[str, bytes]) -> dict[str, list[str]]:
