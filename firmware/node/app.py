@@ -69,6 +69,11 @@ def _place(log, settings, door):
         log(WARNING, "wiped: owner %s" % ("there" if owner.key else "none"))
         return _place(log, _settings(log), door)
     trial = record.Trial()
+    if trial.state == record.APPLYING:
+        from .access.prove import apply
+
+        apply(settings, trial, log)
+        log.redact(*settings.secrets())
     purpose = record.decide(owner, trial)
     if purpose == record.TRYING:
         from .access.prove import overlay

@@ -39,13 +39,28 @@ async def prove(node, trial, hal, log):
     hal.reset()
 
 
-def _succeed(node, trial, hal, log, took):
-    found = record.pending() or {}
-    sleeps = found.get("profile", None) == "sleep"
-    node.settings.change(found)
-    trial.state, trial.detail, trial.took, trial.proven = record.SUCCEEDED, 0, took, 1
+def apply(settings, trial, log):
+    """What has proved itself comes into force: begun with the trial's record, and done again after a cut until it is
+    done, so that no outcome is told of a configuration that is in force only in part."""
+    from node.settings import SettingsError
+
+    found = record.pending()
+    try:
+        if found:
+            settings.change(found)
+        record.drop(record.PENDING)
+        trial.state, trial.proven = record.SUCCEEDED, 1
+    except SettingsError as e:  # a later version has stored what this one does not overwrite
+        log(WARNING, "trial %d: %s" % (trial.number, e))
+        trial.state, trial.detail = record.FAILED, record.OTHER
     trial.save()
-    record.drop(record.PENDING)
+
+
+def _succeed(node, trial, hal, log, took):
+    sleeps = (record.pending() or {}).get("profile", None) == "sleep"
+    trial.state, trial.detail, trial.took = record.APPLYING, 0, took
+    trial.save()
+    apply(node.settings, trial, log)
     log(INFO, "trial %d has succeeded: the configuration is in force" % trial.number)
     hal.event("tried", {"number": trial.number, "detail": 0})
     if sleeps:

@@ -21,7 +21,7 @@ OWNER_TIME = "/config/ownertime"
 NO_WIPE, READINGS, SETTINGS, FACTORY = range(4)
 
 # Of a trial
-NONE, RUNNING, SUCCEEDED, FAILED = range(4)
+NONE, RUNNING, SUCCEEDED, FAILED, APPLYING = range(5)
 UNKNOWN = 255  # its detail, until there is one
 OTHER = 15
 STARTS = 3
@@ -79,7 +79,7 @@ class Trial:
 
     def answer(self):
         """[number, detail, seconds], as SPEC 16.7 tells it."""
-        return [self.number, 0 if self.state == SUCCEEDED else self.detail, self.took]
+        return [self.number, 0 if self.state in (SUCCEEDED, APPLYING) else self.detail, self.took]
 
 
 def pending():
