@@ -23,6 +23,7 @@ from citymote.errors import UsageError
 if TYPE_CHECKING:
     from citymote.testing.bridge import Event
     from citymote.testing.vm import Ending, VirtualNode
+    from citymote.testing.wifi import WiFi
     from citymote.testing.world import World
 
 
@@ -41,6 +42,10 @@ class Plan:
     heard: str = "minute"
     restarts: tuple[int, ...] = ()
     off: int = 0
+    owned: bool = False
+    """It has an owner, who has configured it, on the flash in its directory: the fleet's settings are not for it, and a
+    restart that it makes itself, such as that of a trial that failed, is the end of its run."""
+    wifi: WiFi | None = None
 
 
 @dataclass(slots=True)
@@ -185,11 +190,14 @@ class Fleet:
         node = VirtualNode(
             self.directory / plan.name,
             board=plan.board,
-            settings={**self.settings, **plan.settings},
+            settings=plan.settings if plan.owned else {**self.settings, **plan.settings},
             wiring=wire(plan.board, plan.world, seed=plan.seed, heard=plan.heard),
             start_time=plan.world.start_time,
             seed=plan.seed,
             keep_events=False,
+            deployed=not plan.owned,
+            resets=not plan.owned,
+            wifi=plan.wifi,
             **self._options,
         )
         if self._on_event:

@@ -36,7 +36,7 @@ COMMAND = Path(sys.executable).parent / "citymote"
 PATIENCE = 240.0  # seconds of a loaded machine; on a quiet one nothing here takes a tenth of it
 FIGURES = (
     "nodes", "frames", "readings_sent", "readings_stored", "lost", "duplicates", "mismatches",
-    "bytes_on_wire", "bytes_per_reading", "seconds",
+    "bytes_on_wire", "bytes_per_reading", "seconds", "provisioned", "provision_seconds",
 )  # fmt: skip
 Key = tuple[str, int, int, int]
 """One reading's place: node, quantity, sensor, time (s2000)."""

@@ -9,8 +9,14 @@ import pytest
 from tests.e2e.city import FIGURES, Found, Told, bare_frames, demo
 from tests.host.brokers import free_port
 
-from citymote import open_store
+from citymote import OwnerStore, open_fleet, open_store
 from citymote.broker import Broker
+from citymote.demo import city
+from citymote.demo.city_nodes import poles
+from citymote.demo.claiming import FirstAct
+from citymote.fleet import Stage
+from citymote.keys import KeyFile
+from citymote.simulate import Fleet, broker_settings
 
 HEADER = "time,where,dust\n"
 MAPPING = '[time]\ncolumns = ["time"]\n[columns]\ndust = "pm2_5"\n'
@@ -45,6 +51,43 @@ def test_every_reading_of_a_generated_city_comes_back_once_and_equal(first: tupl
     assert figures["frames"] >= 2 * 60 // 10
     wire = figures["bytes_on_wire"] / figures["readings_sent"]
     assert 0 < figures["bytes_per_reading"] == pytest.approx(wire, abs=0.001)
+
+
+def test_its_nodes_begin_in_their_boxes_and_are_claimed_configured_and_heard_of(first: tuple[Told, Path]) -> None:
+    told, out = first
+    assert told.figures["provisioned"] == 2
+    assert 0 < told.figures["provision_seconds"] < told.figures["seconds"]
+    for words in ("2 nodes are in the air", "claimed with their labels", "are configured", "first frame of each"):
+        assert words in told.err
+    passphrase = (out / "city.passphrase").read_text().strip()
+    store = OwnerStore.load(out / "city.owner", ask=lambda new: passphrase)
+    with open_fleet(out / "city.fleet", store, create=False) as fleet, open_store(out / "readings.db") as readings:
+        nodes = {record.node: record for record in fleet.nodes()}
+        assert {(one.stage, one.board, one.site) for one in nodes.values()} == {(Stage.PROVISIONED, "virtual", "demo")}
+        assert {frame.node for frame in readings.iter_frames()} == set(nodes)
+
+
+def test_without_the_first_act_the_same_nodes_measure_as_often(folder: Path, first: tuple[Told, Path]) -> None:
+    told = demo(folder / "plain", "--nodes", 2, "--hours", 2, "--claim", 0)
+    assert (told.good()["provisioned"], told.err) == (0, "")
+    plain, whole = (Found.of(out / "readings.db").values for out in (folder / "plain", first[1]))
+    assert plain.keys() == whole.keys()
+
+
+def test_a_node_whose_trial_fails_ends_with_its_reason(tmp_path: Path) -> None:
+    told: list[str] = []
+    keys = KeyFile.create(tmp_path / "city.keys")
+    with Broker() as broker:
+        link = {**broker_settings(broker.url), "collector_key": keys.collectors[-1].public.hex()}
+        (pole,) = poles(city.generate(1, 0.2), 1, 1, sound=False, claimed=1)
+        act = FirstAct([pole.plan], tmp_path, link, keys, broker.url, told.append)
+        act.configure()
+        assert pole.plan.wifi is not None
+        pole.plan.wifi.keys.clear()  # the network is gone before the node is there
+        with Fleet([pole.plan], tmp_path / "nodes", timeout=120) as fleet:
+            (result,) = fleet.run()
+        assert "trial 1 has failed: reason 1" in str(result.error)
+        assert act.proved().failed == [f"node {act.claimed.nodes[0]}: no frame of it has arrived through its uplink"]
 
 
 def test_the_page_needs_nothing_from_elsewhere(first: tuple[Told, Path]) -> None:

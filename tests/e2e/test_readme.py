@@ -27,8 +27,20 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where `citymote demo` has just run."""
     place = tmp_path_factory.mktemp("readme")
-    run(["citymote", "demo", "--nodes", "1", "--hours", "1"], place)
+    told = run(["citymote", "demo", "--nodes", "1", "--hours", "1"], place).stdout
+    (place / "told.txt").write_text(told, "utf-8")
     return place
+
+
+def test_the_demo_tells_what_the_readme_shows(folder: Path) -> None:
+    (shown,) = re.findall(r"^```text\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    first, *others = shown.splitlines()
+    told = (folder / "told.txt").read_text("utf-8").splitlines()
+    one = re.fullmatch(r"one node is in the air, without an owner: ([0-9a-f]{12})", told[0])
+    assert one and first.startswith("3 nodes are in the air") and one[1] in first
+    assert len(others) == 3
+    for line, said in zip(others, told[1:], strict=False):
+        assert re.fullmatch(re.sub(r"\d+\.\d", r"\\d+\\.\\d", line), said)
 
 
 def test_the_python_example_prints_readings(folder: Path) -> None:

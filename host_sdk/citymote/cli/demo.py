@@ -33,6 +33,9 @@ def demo(
         Path | None, typer.Option("--ca-file", help="PEM certificate of the broker's authority (mqtts).")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for store, keys and the page.")] = Path("citymote-demo"),
+    claim: Annotated[
+        int, typer.Option("--claim", min=0, max=50, help="So many nodes begin in their boxes, without an owner.")
+    ] = 3,
     seed: Annotated[int, typer.Option("--seed", help="Another seed is another city.")] = 1,
     parquet: Annotated[bool, typer.Option("--parquet", help="Store as Parquet instead of SQLite.")] = False,
     update: Annotated[
@@ -43,7 +46,9 @@ def demo(
     """Run a city: virtual nodes with the real firmware, a broker, a collector, and what they measured.
 
     Every node is a MicroPython process with emulated chips; its frames are sealed, sent over MQTT, opened, decoded,
-    stored, and held against what was played. The exit status is 0 only if every reading came back once and equal.
+    stored, and held against what was played. Before that the first nodes are found over a virtual air, claimed with
+    their labels and configured. The exit status is 0 only if all of these reported and every reading came back once
+    and equal.
 
     A password for --broker is read from CITYMOTE_MQTT_PASSWORD, never from the command line.
 
@@ -53,7 +58,9 @@ def demo(
         return _update(out, as_json)
     from citymote.demo.run import Options, run
 
-    options = Options(data, mapping, nodes, hours, broker, ca_file, out, seed, parquet)
+    options = Options(
+        data, mapping, nodes, hours, broker, ca_file, out, seed, parquet, claim=claim, told=say if as_json else print
+    )
     if as_json:
         outcome = run(options)
         for note in outcome.notes:
@@ -62,7 +69,7 @@ def demo(
     else:
         outcome = _with_progress(options)
         _show(outcome)
-    return 0 if outcome.figures.good and outcome.figures.readings_stored else 1
+    return 0 if outcome.figures.good and outcome.figures.readings_stored and not outcome.unprovisioned else 1
 
 
 def _update(out: Path, as_json: bool) -> int:

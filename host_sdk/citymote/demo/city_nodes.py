@@ -42,12 +42,16 @@ class Pole:
     expectation: Expectation
 
 
-def poles(data: Dataset, chips: int, seed: int, *, sound: bool = True) -> list[Pole]:
-    """A pole for each station, the first `chips` of them with chips."""
-    return [_pole(data, station, index, index < chips, seed, sound) for index, station in enumerate(data.stations)]
+def poles(data: Dataset, chips: int, seed: int, *, sound: bool = True, claimed: int = 0) -> list[Pole]:
+    """A pole for each station, the first `chips` of them with chips, the first `claimed` for nodes that the demo's
+    first act provisions."""
+    return [
+        _pole(data, station, index, index < chips, seed, sound, int(index >= claimed))
+        for index, station in enumerate(data.stations)
+    ]
 
 
-def _pole(data: Dataset, station: Station, index: int, chips: bool, seed: int, sound: bool) -> Pole:
+def _pole(data: Dataset, station: Station, index: int, chips: bool, seed: int, sound: bool, late: int) -> Pole:
     virtual = boards.load("virtual")
     wanted = station.quantities()
     sensors: list[dict[str, Any]] = []
@@ -75,8 +79,10 @@ def _pole(data: Dataset, station: Station, index: int, chips: bool, seed: int, s
         names = [registry.quantity(number).name for number in rest]
         sensors.append({**replay, "settings": {**replay["settings"], "quantities": names}})
         columns.update({(number, 0): 1 for number in rest})
-    # Power comes on one second into the first interval, so that the first row the node makes is the file's first.
-    world = World(station.start - data.interval + 1)
+    # Power comes on one second into the first interval, so that the first row the node makes is the file's first. Who
+    # has to join a network does not know the time at once, and makes its first row an interval after power: `late` is 0
+    # then, and it is the same instant.
+    world = World(station.start - data.interval + late)
     world.table(station.start, data.interval, station.rows)
     plan = Plan(
         name=f"{index + 1:04d}",

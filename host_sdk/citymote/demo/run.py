@@ -1,8 +1,8 @@
 """The demo itself: nodes at the poles, a broker, a collector, a store, and at the end the comparison and the page.
 
-The pieces are those a city uses: the firmware, the collector, the store. What is the demo's own is the world the chips
-sense, the broker when no other is named, and the enrolment of each node's key as it is drawn, which in service the
-factory line and the provisioning do.
+The pieces are those a city uses: the firmware, the provisioning (`claiming`, the first act), the collector, the store.
+What is the demo's own is the world the chips sense, the broker when no other is named, and, for the nodes that are not
+provisioned because a radio's seconds cannot be wound forward, their settings and the enrolment of their keys.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from citymote.transports.mqtt import VARIABLE, Subscriber, parse_url
 
 from . import city, dataset, report
 from .city_nodes import Pole, poles
+from .claiming import Claimed, FirstAct
 from .compare import Verdict, compare
 
 if TYPE_CHECKING:
@@ -37,13 +38,15 @@ if TYPE_CHECKING:
     from citymote.testing.bridge import Event
 
 CHIP_NODES = 10
+CLAIMED = 3
 MARK = ".citymote-demo"
 SETTLE = 60.0  # seconds that the collector gets for what the broker still holds when the last node has ended
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `nodes` and `hours` left out mean: all that the data has, or six nodes and a day."""
+    """What was asked for. `nodes` and `hours` left out mean: all that the data has, or six nodes and a day. `claim`: so
+    many of them begin in their boxes; `told` hears how they are provisioned, a line at a time."""
 
     data: Path | None = None
     mapping: str | Path | None = None
@@ -56,6 +59,8 @@ class Options:
     parquet: bool = False
     sound: bool = True
     chips: int = CHIP_NODES
+    claim: int = CLAIMED
+    told: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,10 @@ class Figures:
     bytes_on_wire: int
     bytes_per_reading: float
     seconds: float
+    provisioned: int
+    """Nodes that began in their boxes and were claimed and configured over BLE."""
+    provision_seconds: float
+    """Real seconds from the first one's being switched on until the last one was configured."""
 
     @property
     def good(self) -> bool:
@@ -92,6 +101,7 @@ class Outcome:
     store: Path
     title: str
     notes: list[str] = field(default_factory=list[str])
+    unprovisioned: list[str] = field(default_factory=list[str])
     rows: list[tuple[str, str, int, int, str, str, str]] = field(
         default_factory=list[tuple[str, str, int, int, str, str, str]]
     )
@@ -159,7 +169,7 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
     data = _data(options)
     link = _link(options)  # what is wrong with it is better said before than after
     folder = empty_folder(options.out)
-    line = poles(data, options.chips, options.seed, sound=options.sound)
+    line = poles(data, options.chips, options.seed, sound=options.sound, claimed=options.claim)
     keys = KeyFile.create(folder / "city.keys")
     place = folder / ("readings" if options.parquet else "readings.db")
     notes = list(data.notes)
@@ -177,11 +187,14 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
             collecting = _Collecting(url, keys, store, capture, options.ca_file)
             collecting.start()
             try:
-                results = _nodes(line, folder, link, keys, collecting, progress)
+                first = _first_act(line, folder, link, keys, url, options)
+                results = _nodes(line, folder, _settings(link, keys), keys, collecting, progress)
+                claimed = first.proved() if first else Claimed()
                 collecting.settle(sum(int(result.report.get("acked", 0)) for result in results))
             finally:
                 collecting.stop()
             keys.save()
+            notes += claimed.failed
             notes += [f"node {result.name}: {result.error}" for result in results if result.error]
             notes += collecting.problems[-5:] if collecting.collector.report.failed else []
             expectations = {
@@ -192,14 +205,14 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
             verdict = compare(expectations, store.iter_frames())
             silent = [pole for result, pole in zip(results, line, strict=True) if "node" not in result.report]
             verdict.lost += sum(pole.expectation.present() for pole in silent)
-            figures = _figures(results, collecting.collector, verdict, time.monotonic() - begun)
+            figures = _figures(results, collecting.collector, verdict, claimed, time.monotonic() - begun)
             rows, page = _page(data, figures, store, expectations)
     finally:
         if broker:
             broker.stop()
     path = folder / "report.html"
     path.write_text(page, "utf-8")
-    return Outcome(figures, path, place, data.title, notes + verdict.examples, rows)
+    return Outcome(figures, path, place, data.title, notes + verdict.examples, claimed.failed, rows)
 
 
 def _data(options: Options) -> dataset.Dataset:
@@ -252,10 +265,37 @@ def empty_folder(path: Path) -> Path:
     return path
 
 
+def _settings(link: dict[str, Any], keys: KeyFile) -> dict[str, Any]:
+    """What every node is told, whoever tells it."""
+    return {
+        **link,
+        "collector_key": keys.collectors[-1].public.hex(),
+        "batch": 10,
+        # An hourly file must not mean a frame an hour: the demo's rows wait for their batch.
+        "max_delay": 0,
+        "publish_rate": 0,
+        # A day has 384 pings at the usual keepalive, each a real round trip that virtual time waits for.
+        "broker_keepalive": 3600,
+        "status_interval": 86400,
+    }
+
+
+def _first_act(
+    line: list[Pole], folder: Path, link: dict[str, Any], keys: KeyFile, url: str, options: Options
+) -> FirstAct | None:
+    """The first poles' nodes are claimed and configured; None where that is not asked for."""
+    plans = [pole.plan for pole in line[: options.claim]]
+    if not plans:
+        return None
+    act = FirstAct(plans, folder, _settings(link, keys), keys, url, options.told, ca_file=options.ca_file)
+    act.configure()
+    return act
+
+
 def _nodes(
     line: list[Pole],
     folder: Path,
-    link: dict[str, Any],
+    settings: dict[str, Any],
     keys: KeyFile,
     collecting: _Collecting,
     progress: Callable[[Progress], None] | None,
@@ -273,24 +313,15 @@ def _nodes(
         if progress:
             progress(Progress(done, of, collecting.collector.report.stored, collecting.collector.report.readings))
 
-    settings: dict[str, Any] = {
-        **link,
-        "collector_key": keys.collectors[-1].public.hex(),
-        "batch": 10,
-        # An hourly file must not mean a frame an hour: the demo's rows wait for their batch.
-        "max_delay": 0,
-        "publish_rate": 0,
-        # A day has 384 pings at the usual keepalive, each a real round trip that virtual time waits for.
-        "broker_keepalive": 3600,
-        "status_interval": 86400,
-    }
     with Fleet(
         [pole.plan for pole in line], folder / "nodes", settings=settings, progress=step, on_event=heard
     ) as fleet:
         return fleet.run()
 
 
-def _figures(results: list[Result], collector: Collector, verdict: Verdict, seconds: float) -> Figures:
+def _figures(
+    results: list[Result], collector: Collector, verdict: Verdict, claimed: Claimed, seconds: float
+) -> Figures:
     sent = sum(int(result.report.get("readings", 0)) for result in results)
     return Figures(
         nodes=len(results),
@@ -303,6 +334,8 @@ def _figures(results: list[Result], collector: Collector, verdict: Verdict, seco
         bytes_on_wire=collector.report.bytes,
         bytes_per_reading=round(collector.report.bytes / sent, 3) if sent else 0.0,
         seconds=round(seconds, 2),
+        provisioned=len(claimed.first_frame),
+        provision_seconds=claimed.seconds,
     )
 
 

@@ -101,6 +101,7 @@ class VirtualNode:
         slotted: bool = False,
         wifi: WiFi | None = None,
         deployed: bool = True,
+        resets: bool = True,
     ) -> None:
         """`start_time` is s2000 of story time 0 (default: 2026-01-01). `network_time`: a time server answers.
 
@@ -113,7 +114,8 @@ class VirtualNode:
         `drift`: by how many millionths the clock that runs through its deep sleep is fast. `slotted`: it starts as a
         board does, from the boot and a slot (citymote.testing.slots). `wifi`: the networks around it (left out: one
         that is always there). `deployed`: it works by its settings without an owner, as no board does; False: it boots
-        as a board, and nothing works but the claim.
+        as a board, and nothing works but the claim. `resets` False: a reset ends its run, and whoever waits for that
+        says when it starts again.
         """
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -144,6 +146,7 @@ class VirtualNode:
         self.drift = drift
         self.wifi = wifi
         self.deployed = deployed
+        self.resets = resets
         self.naps = 0
         self.asleep = 0
         self._kept = b""
@@ -291,7 +294,7 @@ class VirtualNode:
             with self._lock:
                 self.endings.append(Ending(code, bridge.exit_reason, bridge.now, bridge.report))
                 # the boot resets before there is a bridge to say so
-                if code != RESET_CODE or (bridge.exit_reason != "reset" and not self.slotted):
+                if not self.resets or code != RESET_CODE or (bridge.exit_reason != "reset" and not self.slotted):
                     return
                 self._pending.extend(bridge.appointments())
                 bridge, process, pipes = self._spawn("reset")
