@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support import vm
 
-from citymote import resources
+from citymote import boards, resources
 from citymote.factory import build as building
 from citymote.factory import layout, selection
 from citymote.factory.selection import module_of
@@ -169,6 +170,28 @@ def test_what_a_board_without_a_part_goes_without_is_for_that_part_alone() -> No
     assert set(selection.SOUND) == {"sound", "listen"}
     for name in (*layout.LASTING["sound"], *layout.SELDOM["listen"]):
         assert name.startswith("node.sound."), name
+
+
+BOARDS: dict[str, dict[str, Any]] = {
+    "one sensor": {"board": "virtual", "sensors": [{"driver": "sht4x", "bus": "i2c0"}]},
+    "nothing": {"board": "virtual", "sensors": []},
+    **{name: boards.load(name) for name in boards.names()},
+}
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
+def test_all_that_a_board_is_given_finds_what_it_loads(board: dict[str, Any], output: Path) -> None:
+    linked = {name: path.read_bytes() for name, path in building.linked_sources(output).items()}
+    modules = {module_of(name): name for name in linked}
+    architecture = boards.chip(board["chip"]).architecture if "chip" in board else "x86"
+    given = selection.select(linked, architecture, board)
+    lacking: list[str] = []
+    for name in sorted(given):
+        body = ast.parse(linked[name]).body
+        at_once = ast.Module([node for node in body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+        asked = selection.imported(module_of(name), name.endswith("/__init__.py"), ast.unparse(at_once).encode())
+        lacking += [f"{name}: {module}" for module in asked & modules.keys() if modules[module] not in given]
+    assert not lacking
 
 
 def test_the_built_tree_runs_in_the_vm(

@@ -116,7 +116,8 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "node.files.Pair.__init__", "node.files.Pair.load", "node.telemetry.Telemetry.__init__",
         "citymote_protocol.batch.Encoder.__init__",
     ),
-    "about": ("node.app._describe", "node.startup.describe", "node.sound.meter.Meter.about"),
+    "about": ("node.app._describe", "node.startup.describe"),
+    "meter": ("node.sound.meter.Meter.about",),
     # now and then
     "status": (
         "node.app._report", "node.startup.discover", "node.startup.report", "node.health.Health.__init__",
