@@ -3,7 +3,7 @@
 from citymote_protocol.descriptor import Descriptor, Sensor, encode_descriptor
 from citymote_protocol.errors import NO_ROOM, EncodeError
 
-from .version import FIRMWARE, runtime
+from .version import firmware, runtime
 
 
 def _about(entry, driver):
@@ -20,7 +20,7 @@ def _encode(node, board, epoch, seq, facts):
     entries = board.get("sensors", ())
     descriptor = Descriptor(
         model=board.get("board", "unknown"),
-        firmware=FIRMWARE,
+        firmware=firmware(),
         runtime=runtime(),
         sensors=tuple(
             Sensor(

@@ -92,9 +92,9 @@ def discover(node):
     """Have it found by Home Assistant, where the owner wants that."""
     if node.settings["discovery"] and not node.settings["lorawan"]:
         from .discovery import Discovery
-        from .version import FIRMWARE
+        from .version import firmware
 
-        node.telemetry.extra = Discovery(node, node.hal.board().get("board", "unknown"), FIRMWARE)
+        node.telemetry.extra = Discovery(node, node.hal.board().get("board", "unknown"), firmware())
 
 
 def report(node):

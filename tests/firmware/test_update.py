@@ -22,6 +22,8 @@ from citymote.testing import runtime, slots
 from citymote.testing.vm import VirtualNode
 from citymote.update.manifest import Signer, class_id, envelope
 from citymote_protocol import keyset as _keyset
+from citymote_protocol.descriptor import Descriptor
+from citymote_protocol.frame import decode
 
 from .collecting import BOARD, START, Collector, expected, rows, wiring
 
@@ -127,6 +129,8 @@ def test_a_node_updates_itself_and_no_row_is_lost(tmp_path: Path, broker: Broker
     assert slots.boot_record(node.directory) == slots.BootRecord(B, trial=False, starts=0, why=0, floor=2), said
     assert states(node)[-3:] == [VERIFIED, TRIAL, CONFIRMED]
     assert rows(messages).keys() == expected(1, 60).keys(), "no row is lost, none is there twice"
+    said_to_run = [frame.firmware for frame in map(decode, messages) if isinstance(frame, Descriptor)]
+    assert said_to_run == ["1.0.0", "1.0.2"], "each start says which release runs"
     asked = [path for path, _ in server.requests if path.startswith("/files/")]
     new = {file.digest.hex() for file in files if file.name in ("node/extra.py", "release.json")}
     assert {path.removeprefix("/files/") for path in asked} == new, "only what the node did not hold is fetched"

@@ -5,7 +5,7 @@
 # pyright: reportArgumentType=false
 import asyncio
 
-from node.version import FIRMWARE, runtime
+from node.version import firmware, runtime
 
 from citymote_protocol.cbor import Pairs
 from citymote_protocol.coap import CHANGED, CONFLICT, CONTENT, MAX_AGE, TEXT, UNAVAILABLE, Message, uint_bytes
@@ -23,7 +23,7 @@ def info(desk, request):
     told = [
         (0, desk.name),
         (1, hal.board().get("board", "unknown")),
-        (2, "citymote " + FIRMWARE),
+        (2, "citymote " + firmware()),
         (3, runtime()),
         (4, desk.door.boots),
         (5, hal.uptime_ms() // 1000),
