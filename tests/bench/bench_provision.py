@@ -5,6 +5,10 @@ a connection with its discovery, and 1.5 s of a small chip's arithmetic for each
 node has taken its settings and is sent into its trial; *provisioned* when its first frame has arrived. From claim to
 configured is from the first claim that succeeds to the last node whose settings are taken. What one handshake costs, on
 the wire and on the node, is in bench_session.py, which `ONLY=provision` runs as well.
+
+`provision.node.*` is of the node's own firmware instead, over Bumble's link layer with the same latency: the smallest
+heap in which the whole of it is claimed and configured beside nothing but BLE, and the seconds from power on. A chip's
+arithmetic is not in these: here this machine does it.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+from tests.bench.measuring import note
+from tests.support import claiming
 from tests.support.uplink import feed
 
 from citymote.fleet import Stage, open_fleet
@@ -80,4 +86,18 @@ def measure() -> dict[str, float]:
         if count == 1 and not loss:
             for stage in (Stage.CLAIMED, Stage.DELEGATED, Stage.CONFIGURED):
                 metrics[f"provision.seconds_until_{stage}.1"] = reached[stage][-1]
-    return metrics
+    return metrics | node()
+
+
+def node() -> dict[str, float]:
+    """Of the node's own firmware."""
+    heap = claiming.smallest()
+    took = claiming.claimed(heap + 8)
+    if took is None:
+        note("the real node: claimed in one heap and not in a larger one; its seconds are left out")
+        return {"provision.node.heap_bytes": heap * 1024}
+    return {
+        "provision.node.heap_bytes": heap * 1024,
+        "provision.node.seconds_until_claimed": took[0],
+        "provision.node.seconds_claim_to_configured": took[1] - took[0],
+    }

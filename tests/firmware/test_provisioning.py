@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support.claimable import NETWORK_HEAP, PACE, Street, neighbour, street
+from tests.support.claiming import claimed
 
 from citymote.fleet import Fleet, NodeRecord, Stage, open_fleet
 from citymote.keys import KeyFile, Opener
@@ -132,6 +133,12 @@ def test_three_nodes_at_once_on_one_adapter(fresh: Street, fleet: Fleet, store: 
     assert report.failed == []
     assert {record.stage for record in fleet.nodes()} == {Stage.PROVISIONED}
     assert max(connected) > 1, "their sessions overlap"
+
+
+def test_a_node_is_claimed_and_configured_in_less_heap_than_a_c3_has_beside_ble() -> None:
+    took = claimed(140)
+    assert took is not None
+    assert 0 < took[0] < took[1]
 
 
 @pytest.mark.slow
