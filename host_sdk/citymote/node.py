@@ -31,7 +31,7 @@ from citymote_protocol.coap import DELETE, GET, POST, PUT, URI_QUERY, Message
 from citymote_protocol.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from citymote.calibration import Request
+    from citymote.calibration import Request, Result
     from citymote.reading import Reading
 
 # Untyped, because the node runs them too.
@@ -156,15 +156,6 @@ class Info:
     update: tuple[Any, ...] | None
     trial: Trial | None
     recovery_hours: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """What came of a calibration, in dB. `offset` is what is added to every reading from now on."""
-
-    offset: float
-    before: float
-    spread: float
 
 
 class Rights(Protocol):
@@ -357,20 +348,13 @@ class Node:
         answer = await self.session.request(POST, "reset", cbor.dumps(body), once=True)
         self._checked(answer, f"the reset ({kind.name.lower().replace('_', ' ')})")
 
-    async def calibrate(self, request: Request) -> Calibration:
+    async def calibrate(self, request: Request) -> Result:
         """Calibrate its sound level meter: it listens for ten seconds, or a minute against a reference."""
-        told = dict(request.message())
-        told["meter"] = told.pop("number")
-        from citymote.calibration import SECONDS
+        from citymote.calibration import SECONDS, result_of
 
-        answer = await self.session.request(
-            POST, "calibrate", cbor.dumps(cbor.Pairs(list(told.items()))), timeout=SECONDS[request.kind] + 60
-        )
-        said = self._map(answer, "the calibration")
-        try:
-            return Calibration(*(said[name] / 100 for name in ("offset", "before", "spread")))
-        except (KeyError, TypeError):
-            raise self._unreadable("its calibration") from None
+        asked = cbor.dumps(cbor.Pairs(list(request.message().items())))
+        answer = await self.session.request(POST, "calibrate", asked, timeout=SECONDS[request.kind] + 60)
+        return result_of(self._map(answer, "the calibration"))
 
     async def show(self) -> Role:
         """Show this host's delegation: what it may do here from now on."""

@@ -20,11 +20,12 @@ from citymote.fleet import Fleet, NodeRecord, Stage, open_fleet
 from citymote.keys import KeyFile, Opener
 from citymote.label import Label
 from citymote.nearby import State
-from citymote.node import Node, Reset, Role, Trial
+from citymote.node import Node, Refused, Reset, Role, Trial, claim_with
 from citymote.owner import OwnerStore
 from citymote.plan import Plan
-from citymote.provisioning import MqttArrivals, Report, provision
+from citymote.provisioning import MqttArrivals, Report, provision, rotate
 from citymote.reach import BleReach, way_to
+from citymote.session import Way
 from citymote.testing.air import Conditions
 from citymote.vault import VARIABLE
 
@@ -139,6 +140,60 @@ def test_a_node_is_claimed_and_configured_in_less_heap_than_a_c3_has_beside_ble(
     took = claimed(140)
     assert took is not None
     assert 0 < took[0] < took[1]
+
+
+def test_a_sites_network_changes_and_who_cannot_follow_is_back_by_itself(
+    fresh: Street, fleet: Fleet, store: OwnerStore
+) -> None:
+    fresh.node.heap, fresh.node.chip = NETWORK_HEAP, None
+    fresh.wifi.keys["town"] = "battery staple"
+
+    def uplink(node: str) -> Way:
+        return way_to(f"mqtt://127.0.0.1:{fresh.broker.port}", node)
+
+    async def change(key: str) -> Report:
+        network = {"networks": [{"ssid": "town", "key": key}]}
+        return await rotate(fleet, store, [fresh.id], {"network": network}, uplink, seconds=30)
+
+    async def main() -> None:
+        assert (await run(fresh, fleet, store)).failed == []
+        (failed,) = (await change("battery stable")).outcomes
+        assert failed.reason == "the network refuses the key; it is back on its old settings"
+        (done,) = (await change("battery staple")).outcomes
+        assert (done.outcome, done.reason) == ("rotated", "")
+
+    asyncio.run(main())
+
+
+def test_a_node_goes_to_another_owner_and_a_lost_one_is_recovered_unless_somebody_says_no(
+    fresh: Street, store: OwnerStore, tmp_path: Path
+) -> None:
+    buyer = OwnerStore.create(tmp_path / "buyer", ask=lambda new: "correct horse battery", cost=2)
+    reach = BleReach(fresh.adapter)
+
+    def node(rights: OwnerStore, **how: Any) -> Node:
+        return Node(reach.way(fresh.id), fresh.public, rights, **how)
+
+    async def main() -> None:
+        async with node(store, claim=claim_with(fresh.secret)) as ours:
+            await ours.transfer(store.signer(), buyer.owner_public, epoch=store.epoch)
+        async with node(buyer, stranger=True) as theirs:
+            await theirs.take_over(buyer.signer())
+        await fresh.until("identity", lambda _: fresh.node.starts > 1)
+        async with node(buyer) as theirs:
+            assert (await theirs.info()).role == Role.OWNER
+        async with node(store, stranger=True) as lost:
+            with pytest.raises(Refused, match="nobody holds the button"):
+                await lost.recover(fresh.secret, store.owner_public)
+            fresh.button.level = 0
+            assert await lost.recover(fresh.secret, store.owner_public) == 24
+            fresh.button.level = 1
+        async with node(buyer) as theirs:
+            assert (await theirs.info()).recovery_hours == 24
+            await theirs.veto()
+            assert (await theirs.info()).recovery_hours is None
+
+    asyncio.run(main())
 
 
 @pytest.mark.slow

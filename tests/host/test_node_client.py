@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from citymote.calibration import Request
+from citymote.calibration import Request, Result
 from citymote.delegate import OwnerKey, site
 from citymote.errors import UsageError
 from citymote.label import Label
-from citymote.node import Calibration, Node, Refused, Reset, Role, Trial, claim_with
+from citymote.node import Node, Refused, Reset, Role, Trial, claim_with
 from citymote.owner import OwnerStore
 from citymote.session import ContextLost, NodeBusy, NotTheNode, Session, SessionError
 from citymote.testing import clockwork
@@ -408,7 +408,9 @@ def test_what_else_it_is_told(store: OwnerStore) -> None:
             assert fake.blinking == 20
             assert "started" in await node.log()
             told = await node.calibrate(Request(94, "Type 4231", "hk"))
-            assert told == Calibration(0.42, -0.3, 0.05)
+            assert told == Result("inmp441", heard=93.58, level=94, before=-0.3, offset=0.42)
+            with pytest.raises(Refused, match="1 sound level meters"):
+                await node.calibrate(Request(94, "Type 4231", "hk", meter=1))
             with pytest.raises(Refused, match="it is not steady"):
                 await node.calibrate(Request(60, "Type 4231", "hk", kind="reference"))
             with pytest.raises(UsageError):

@@ -277,9 +277,13 @@ class Resources:
 
     def _calibrate(self, request: Any) -> Any:
         told = dict(cbor.loads(request.payload))
+        if told.pop("number", 0) != 0:
+            raise Refused(CONFLICT, "calibration: this node has 1 sound level meters")
         if told["kind"] == "reference":
             raise Refused(CONFLICT, "calibration: it is not steady")
-        return CHANGED, cbor.dumps(cbor.Pairs([("before", -30), ("offset", 42), ("spread", 5)])), CBOR
+        level = told["level"]
+        said = [("before", -30), ("heard", level - 42), ("level", level), ("offset", 42), ("microphone", "inmp441")]
+        return CHANGED, cbor.dumps(cbor.Pairs(said)), CBOR
 
     # -- configuration ------------------------------------------------------------------------------------------------
 
