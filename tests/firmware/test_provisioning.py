@@ -16,6 +16,7 @@ import pytest
 from tests.support.claimable import NETWORK_HEAP, PACE, Street, neighbour, street
 from tests.support.claiming import claimed
 
+from citymote.calibration import Request
 from citymote.fleet import Fleet, NodeRecord, Stage, open_fleet
 from citymote.keys import KeyFile, Opener
 from citymote.label import Label
@@ -27,6 +28,7 @@ from citymote.provisioning import MqttArrivals, Report, provision, rotate
 from citymote.reach import BleReach, way_to
 from citymote.session import Way
 from citymote.testing.air import Conditions
+from citymote.testing.emul.microphone import I2SMicrophone
 from citymote.vault import VARIABLE
 
 pytestmark = pytest.mark.usefixtures("micropython32")
@@ -194,6 +196,31 @@ def test_a_node_goes_to_another_owner_and_a_lost_one_is_recovered_unless_somebod
             assert (await theirs.info()).recovery_hours is None
 
     asyncio.run(main())
+
+
+def test_a_meter_is_calibrated_in_a_session_over_the_broker(tmp_path: Path, store: OwnerStore) -> None:
+    meter = {"driver": "sound_meter", "bus": "i2s0", "settings": {"microphone": "inmp441", "quantities": ["laeq"]}}
+    heard = I2SMicrophone(lambda now: 60.0, heard="always", error=1.7)
+    heard.calibrator = 94.0
+    with street(tmp_path, speed=2, start=False) as fresh, open_fleet(tmp_path / "city.fleet", store) as fleet:
+        board = {**fresh.node.board, "sensors": [meter]}
+        (fresh.node.directory / "board.json").write_text(json.dumps(board))
+        fresh.node.wiring.connect("i2s0", heard)
+        fresh.node.speed, fresh.node.heap, fresh.node.chip = PACE, "280k", None
+        fresh.node.start()
+        fleet.add(Label(fresh.public, fresh.secret))
+
+        async def main() -> None:
+            assert (await run(fresh, fleet, store)).failed == []
+            way = way_to(f"mqtt://127.0.0.1:{fresh.broker.port}", fresh.id)
+            async with Node(way, fresh.public, store, site="harbour") as node:
+                told = await node.calibrate(Request(94, "Type 4231 no. 31", "hk"))
+                assert (told.microphone, told.level, told.before) == ("inmp441", 94, 0)
+                assert (told.heard, told.offset) == (pytest.approx(95.7, abs=0.02), pytest.approx(-1.7, abs=0.02))
+                with pytest.raises(Refused, match="1 sound level meters"):
+                    await node.calibrate(Request(94, "Type 4231 no. 31", "hk", meter=1))
+
+        asyncio.run(main())
 
 
 @pytest.mark.slow

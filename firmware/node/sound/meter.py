@@ -33,11 +33,12 @@ _SLICE = const(3600000)
 def let_go(name):
     """A module that is needed once: its code leaves the heap when the caller does."""
     sys.modules.pop(name, None)
-    parent, last = name.rsplit(".", 1)
-    try:
-        delattr(sys.modules[parent], last)
-    except (AttributeError, KeyError):
-        pass
+    if "." in name:  # a unit of the linked application is in no package
+        parent, last = name.rsplit(".", 1)
+        try:
+            delattr(sys.modules[parent], last)
+        except (AttributeError, KeyError):
+            pass
 
 
 class Port:
