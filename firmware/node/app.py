@@ -326,6 +326,7 @@ def _attend(node, door, log):
     from .access import record
 
     door.node = door.service.node = node
+    node.door = door
     node.outage = door.service.outage
     node.kept = lambda: door.notify("live")
     if node.telemetry:

@@ -42,6 +42,7 @@ class Node:
         self.asked = asyncio.Event()  # the network has been asked for the time once
         self.boot = None  # the boot's record, on a board with slots; the only one, because it writes a log
         self.updating = None  # the update that is under way
+        self.door = None  # who is told when a resource changes, on a node that has an owner
         self.nearby = None  # told each row, where readings are broadcast
         self.kept = self.outage = None  # called after each row; called when a sleeping node's uplink is lost
         self.sensors = ()

@@ -68,7 +68,7 @@ class Safe:
         self.clock = Clock(hal.uptime_ms, "/config/clock", settings["time_earliest"])
         self.sampler = self.store = _Idle()
         self.telemetry = self.health = None
-        self.boot = self.updating = self.duty = None
+        self.boot = self.updating = self.duty = self.door = None
         self.awake = True
         self._path = path
 

@@ -24,7 +24,7 @@ from citymote.crypto import HostCrypto
 from citymote.delegate import OwnerKey
 from citymote.errors import UsageError
 from citymote.owner import HostKey
-from citymote.session import Asker, Session, SessionError, Way
+from citymote.session import QUIET, Asker, Session, SessionError, Way
 from citymote_protocol import cbor as _cbor
 from citymote_protocol import claim as _claim
 from citymote_protocol.coap import DELETE, GET, POST, PUT, URI_QUERY, Message
@@ -291,6 +291,11 @@ class Node:
     async def update_state(self) -> list[Any]:
         """[state, reason, sequence, progress, wanted digest or None, offset, total] of its update."""
         return self._items(await self._get("update"), "the state of its update")
+
+    async def watch_update(self, *, quiet: float = QUIET) -> AsyncGenerator[list[Any], None]:
+        """The same now, and whenever it changes; a restart of the node is noticed after `quiet` seconds at most."""
+        async for answer in self.session.observe("update", quiet=quiet):
+            yield self._items(answer, "the state of its update")
 
     async def offer_update(self, envelope: bytes) -> None:
         """Offer it a release (SPEC 14.6). The same one again changes nothing."""

@@ -66,6 +66,9 @@ class Asker(Protocol):
 
 Authorize = Callable[[Asker], Awaitable[None]]
 
+QUIET = 65.0
+"""Seconds after which an observation is begun anew: what a notification is good for by itself (RFC 7252, Max-Age of 60)
+and a little."""
 PATIENCE = 60.0
 """Seconds in which a connection, a busy node or a lost answer may come right by itself."""
 _PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -188,28 +191,43 @@ class Session:
 
         return await (ask() if once else self._within(ask))
 
-    async def observe(self, path: str) -> AsyncGenerator[Message, None]:
+    async def observe(self, path: str, *, quiet: float = QUIET) -> AsyncGenerator[Message, None]:
         """An observable resource: what it is now, and each change, until the caller stops. It goes on over another
-        connection when this one ends."""
+        connection when this one ends, and is asked for anew after `quiet` seconds of silence, because a node that has
+        restarted tells nobody (RFC 7641, 3.3.1). What has not changed meanwhile is not said twice."""
+        last: tuple[int, bytes] | None = None
         while True:
             try:
                 channel = await self._within(self._ready)
-                async for message in self._observed(channel, path):
-                    yield message
+                async for message in self._observed(channel, path, quiet):
+                    told = message.code, bytes(message.payload)
+                    if told != last:
+                        yield message
+                    last = told
                 return
             except (Disconnected, NoAnswer):
                 if self._closed:
                     raise
+            except TimeoutError:  # of silence
+                pass
+            except NodeBusy as busy:  # it has restarted, and somebody else was quicker
+                await asyncio.sleep(busy.seconds)
 
-    async def _observed(self, channel: Channel, path: str) -> AsyncGenerator[Message, None]:
-        watch: Any = client.Watch(self._crypto, self._context, client.request(GET, path), channel.room)
+    async def _observed(self, channel: Channel, path: str, quiet: float) -> AsyncGenerator[Message, None]:
         token = channel.token()
         queue = channel.watch(token)
+        watch: Any = None
+
+        def begin() -> Awaitable[Message]:
+            nonlocal watch  # under whichever context is the newest
+            watch = client.Watch(self._crypto, self._context, client.request(GET, path), channel.room)
+            return channel.run(watch.begin(), timeout=self._timeout, token=token)
+
         try:
-            first = await self._trusted(lambda: channel.run(watch.begin(), timeout=self._timeout, token=token))
-            yield first
+            yield await self._trusted(begin)
             while watch.active:
-                told = await channel.next_of(queue)
+                async with asyncio.timeout(quiet):
+                    told = await channel.next_of(queue)
                 now = int(asyncio.get_running_loop().time() * 1000)
                 try:
                     message = watch.notification(told, now)
@@ -219,7 +237,7 @@ class Session:
                     yield await channel.run(watch.rest(message), timeout=self._timeout)
         finally:
             channel.unwatch(token)
-            if watch.active:
+            if watch is not None and watch.active:
                 with contextlib.suppress(CitymoteError, ProtocolError):
                     await channel.run(watch.cancel(), timeout=5, token=token)
 

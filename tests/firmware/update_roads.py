@@ -139,7 +139,7 @@ class Known:
 class Node:
     name = bytes(6)
     boot = None
-    updating = None
+    updating = door = None
     awake = False
     duty = None
     sampler = Sampler()

@@ -395,8 +395,7 @@ def test_live_readings_go_on_after_the_connection_was_lost(store: OwnerStore) ->
                 if seen == 2:
                     assert fake.busy is not None
                     fake.busy.lose()
-                else:
-                    fake.resources.measure()
+                fake.resources.measure()
 
     virtually(main())
 

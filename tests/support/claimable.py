@@ -19,6 +19,7 @@ from citymote.broker import Broker
 from citymote.keys import generate_collector_key
 from citymote.testing.air import Air
 from citymote.testing.emul.base import Pin
+from citymote.testing.serial_line import SerialLine
 from citymote.testing.vm import VirtualNode
 from citymote.testing.wifi import WiFi
 from citymote.testing.wiring import wire
@@ -51,7 +52,8 @@ say(await draw(hal))
 
 @dataclass
 class Street:
-    """One node and its surroundings. `adapter` is a laptop's radio."""
+    """One node and its surroundings. `adapter` is a laptop's radio; `line` what hangs at the console; `slotted`: it
+    starts from the boot and a slot; `pace` and `heap` are those of the node at work."""
 
     folder: Path
     air: Air
@@ -66,6 +68,10 @@ class Street:
     light: Pin = field(default_factory=Pin)
     seed: int = 0
     adapter: Any = None
+    slotted: bool = False
+    line: SerialLine | None = None
+    pace: float = PACE
+    heap: str = ""
     node: VirtualNode = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
@@ -78,9 +84,13 @@ class Street:
         wiring = wire(BOARD, world, heard="never")
         wiring.connect("button", self.button)
         wiring.connect("led", self.light)
+        board = BOARD
+        if self.line:
+            wiring.connect("console", self.line)
+            board = BOARD | {"buses": {"console": {}}}
         self.node = VirtualNode(
-            self.folder / "node", board=BOARD, settings={}, wiring=wiring, start_time=START, heap=HEAP, air=self.air,
-            chip="esp32c3", deployed=False, wifi=self.wifi, name=self.id, seed=self.seed,
+            self.folder / "node", board=board, settings={}, wiring=wiring, start_time=START, heap=HEAP, air=self.air,
+            chip="esp32c3", deployed=False, wifi=self.wifi, name=self.id, seed=self.seed, slotted=self.slotted,
         )  # fmt: skip
 
     @property
@@ -120,7 +130,7 @@ class Street:
                 return
         await session.claim(self.secret, self.owner)
         await session.config({**self.uplink, **values})
-        self.node.speed, self.node.heap, self.node.chip = PACE, NETWORK_HEAP, None
+        self.node.speed, self.node.heap, self.node.chip = self.pace, self.heap or NETWORK_HEAP, None
         await session.trial(number)
         tried = await self.until("tried")
         assert tried == {"number": number, "detail": 0}
@@ -143,14 +153,16 @@ class Street:
 
 
 @contextmanager
-def street(folder: Path, *, speed: float = 1, seed: int = 1, start: bool = True) -> Iterator[Street]:
-    """A node fresh from the factory, running."""
+def street(
+    folder: Path, *, speed: float = 1, seed: int = 1, start: bool = True, **made_with: Any
+) -> Iterator[Street]:
+    """A node fresh from the factory, running. `made_with`: fields of the Street."""
     label = drawn(folder, 0)
     with (
         Air(seed=seed, speed=speed) as air,
         Broker() as broker,
         Collector(broker.port) as collector,
-        _living(Street(folder, air, broker, collector, *label), start) as made,
+        _living(Street(folder, air, broker, collector, *label, **made_with), start) as made,
     ):
         yield made
 

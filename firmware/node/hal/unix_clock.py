@@ -4,12 +4,14 @@ Time stands still while anything can run. When nothing can, it jumps to the next
 from a real peer is expected (`expect`): then real sockets are waited for, with virtual time frozen, for `grace`
 real milliseconds; after that one timer at a time may pass, each after a short look at the sockets, until
 something arrives. A socket that nobody expects anything from is served before each jump. At a `speed`, time
-passes in step with real time instead.
+passes in step with real time instead, as long as the machine keeps up: what it was behind is not caught up with,
+because timers would run out before whoever talks to the node had their share of the time.
 """
 
 import time
 
 GRACE = 5000  # real ms that an expected reply is waited for before virtual time goes on
+BEHIND = 50  # real ms that may be caught up with
 IMPATIENT = 20  # real ms for each further timer once the grace has passed in silence
 
 
@@ -79,7 +81,7 @@ class Clock:
 
     def _pace(self, until, io):
         # Slices of a second at most, so that the host can be heard and a vanished host be noticed.
-        self._debt += self._elapsed()
+        self._debt = min(self._debt + self._elapsed(), BEHIND * self.speed)
         while until is None or self.now + self._debt < until:
             if until is None and not io.map:
                 return False

@@ -43,6 +43,7 @@ _TRIES = 3  # of a file whose content is not what was signed
 _WAIT = 5000  # ms before a road that broke is tried again; doubled up to the longest
 _LONGEST = 600000
 _PATIENCE = 30000  # ms for the server's next bytes
+_HEARD = 5000  # ms in which whoever carries an update, or watches it, hears that it is verified before the node resets
 
 
 class Worn(Exception):
@@ -333,6 +334,9 @@ class Manager:
             state.state, state.progress = VERIFIED, 100
             state.save()
             tell(self._node, state)
+            door = self._node.door
+            if door is not None and door.busy(self._hal.uptime_ms()):
+                await asyncio.sleep_ms(_HEARD)
         if state.state == VERIFIED and (state.kind == IMAGE or state.turn == self._record.turn):
             await self._window()
             self._node.store.flush()

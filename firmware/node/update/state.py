@@ -79,7 +79,6 @@ def tell(node, found):
         node.store.put(make)
     except OSError as e:
         node.supervisor.failed("store", e)
-    door = getattr(node, "door", None)
-    if door is not None:
-        door.notify("update")
+    if node.door is not None:
+        node.door.notify("update")
     node.hal.event("update", {"state": found.state, "progress": found.progress, "reason": found.reason})
