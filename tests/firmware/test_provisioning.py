@@ -223,14 +223,14 @@ def test_a_meter_is_calibrated_in_a_session_over_the_broker(tmp_path: Path, stor
         asyncio.run(main())
 
 
-@pytest.mark.slow
 def test_a_fifth_of_all_packets_lost_and_up_to_a_tenth_of_a_second_late(
     fresh: Street, fleet: Fleet, store: OwnerStore
 ) -> None:
     fresh.air.conditions = Conditions(latency=(0.015, 0.1), loss=0.2, supervision=4)
     report = asyncio.run(run(fresh, fleet, store, find=60, attempts=5))
     assert report.failed == []
-    assert fresh.air.counts()["repeats"] > 20
+    counts = fresh.air.counts()
+    assert counts["repeats"] > counts["packets"] / 20, "packets were lost, and came again"
 
 
 def test_the_command_from_a_label_to_a_provisioned_node(tmp_path: Path, fresh: Street, store: OwnerStore) -> None:
