@@ -263,7 +263,7 @@ async def start(log):
             return door.service
         asyncio.create_task(door.service.run())
     if _failing(log):
-        return _safe(log, settings, name, boots)
+        return _safe(log, settings, stages, name, boots, seal, door)
     node = _fit(log, settings, stages, name, boots)
     forget(stages.FIT_GONE, log)
     if door:
@@ -314,10 +314,18 @@ def _failing(log):
     return crashes(_CRASHES) >= AFTER and not on_trial()
 
 
-def _safe(log, settings, name, boots):
+def _safe(log, settings, stages, name, boots, seal, door):
     from .safe import Safe
 
     node = Safe(hal, log, settings, name, boots, _CRASHES)
+    if door:
+        node.uplink = door.uplink
+        try:
+            if not settings["lorawan"]:
+                _connect(node, stages, seal)
+            _attend(node, door, log)
+        except Exception as e:  # that may be what is broken: updates go on
+            log(ERROR, "safe mode: %s; %s" % (reason(e), place(e)))
     _update(node, log)
     return node
 
@@ -332,7 +340,7 @@ def _attend(node, door, log):
     if node.telemetry:
         _reach(node, door, log)
     _local(node, door)
-    if door.purpose == record.TRYING:
+    if door.purpose == record.TRYING and not node.safe:
         from .access.prove import prove
 
         node.supervisor.start("trial of the uplink", lambda: prove(node, door.trial, hal, log))

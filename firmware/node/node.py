@@ -25,6 +25,8 @@ _WATCHDOG = 300000
 class Node:
     """A node that runs. `run()` returns only on a virtual node, when its run has an end."""
 
+    safe = False  # it is whole
+
     def __init__(self, hal, log, settings, name, boots):
         self.hal = hal
         self.log = log

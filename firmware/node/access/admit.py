@@ -1,4 +1,4 @@
-"""How a session comes by a role: claim and delegation, and what limits these: epoch and owner's time (SPEC 16.3)."""
+"""How a session comes by a role (claim, delegation) and what limits these: epoch and owner's time (SPEC 16.3, 16.4)."""
 
 import struct
 from binascii import hexlify

@@ -1,4 +1,5 @@
-"""The node's CoAP server with its resources (SPEC 16.2), while somebody talks to it; loaded with the first message.
+"""The node's CoAP server with its resources (SPEC 16.2), while somebody talks to it; loaded with the first
+message, or with the radio when that opens for service.
 
 What is offered is in `offers`. A desk knows the node as far as it runs (`node` is None until it does), and lets work
 that outlives a request go on as tasks of the loop.
@@ -92,6 +93,8 @@ class Desk:
 
     def _permit(self, request):
         least = self._leases[request.path, request.message.code]
+        if self.role(request.session):
+            self.door.served = self.hal.uptime_ms()
         if not self.owner.key and request.path != "claim":
             return b"unowned"
         return least == ANYBODY or self.role(request.session) >= least

@@ -1,7 +1,7 @@
 """What links hand messages to, whoever's they are: it opens the desk for the first, and closes it when all is quiet.
 
-A node that works for its owner has this much of the server in memory and no more. The contexts of sessions go with the
-desk: who comes back later runs EDHOC again, without asking anybody (SPEC 13.7).
+A node that works for its owner has this much of the server in memory and no more (beside `record` and `service`). The
+contexts of sessions go with the desk: who comes back later runs EDHOC again, without asking anybody (SPEC 13.7).
 """
 
 import sys
@@ -32,6 +32,7 @@ class Door:
         self.works = True  # and the node with its sensors runs
         self.links = []  # each has `wake`
         self.used = 0  # uptime of the last message
+        self.served = -_MINUTE  # and of the last request in a session with a role
         self._load = load_modules
         self._forget = forget
         self._desk = None
@@ -81,8 +82,7 @@ class Door:
 
     def busy(self, now):
         """Whether somebody with a role has said something within the last minute."""
-        desk = self._desk
-        return desk is not None and now - self.used < _MINUTE and any(desk.role(s) for s in desk.sessions.all())
+        return self._desk is not None and now - self.served < _MINUTE
 
     def wake(self):
         """Every link looks for work."""

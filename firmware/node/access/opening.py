@@ -1,4 +1,6 @@
-"""In which order a desk's modules are loaded, for the short stack of a small chip: tested as `node.stages` is."""
+"""In which order a desk's modules are loaded, for the short stack of a small chip, and when they go: PASSING after the
+requests that wanted them, all three with the desk. tests/firmware/test_stages.py holds the lists to the sources.
+"""
 
 # What a request or a handshake has loaded and the next one seldom needs
 PASSING = (

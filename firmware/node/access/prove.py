@@ -1,5 +1,5 @@
 """The trial of a configuration, on the node that runs with it: ends with its being in force, or back where it began
-(SPEC 16.7). Loaded for a trial and let go after it."""
+(SPEC 16.7). Loaded by starts that have a trial to do, and no other."""
 
 import asyncio
 

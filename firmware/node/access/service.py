@@ -15,7 +15,7 @@ from node.journal import ERROR, INFO, WARNING, place, reason
 from . import record
 from .door import unproven
 
-ASKED, FAILED_TRIAL, LOST, RECOVERING = 1, 2, 3, 4
+ASKED, FAILED_TRIAL, LOST, RECOVERING, SAFE = 1, 2, 3, 4, 5
 
 _LOOK = 1000  # ms
 _PRESSED = 250  # ms between looks at the button
@@ -141,6 +141,9 @@ class Service:
             return (ASKED, 0), self._until - now
         if pressed:
             return (ASKED, 0), _PRESS
+        if self.node and self.node.safe and hourly:
+            self._windows = now
+            return (SAFE, 0), _WINDOW
         if now - self._good >= _HOUR and hourly and telemetry is not None:
             self._windows = now
             return (LOST, self._why()), _WINDOW
@@ -168,6 +171,8 @@ class Service:
         hal.event("service", {"state": state[0], "detail": state[1]})
         again = self._purpose == record.RETURNING
         if self.node:
+            if self.node.nearby:
+                self.node.nearby.quiet = True  # its advertisements would stand in for the link's
             again = await self.node.offline()
             self.node.awake = True
         else:
@@ -206,6 +211,8 @@ class Service:
         self._purpose = record.WORKING
         if self.node:
             self.node.awake = False
+            if self.node.nearby:
+                self.node.nearby.quiet = False
             if again:
                 self.node.online()
 

@@ -1,7 +1,8 @@
 """A wipe that was begun is done to its end, at the start after it, before anything else (SPEC 16.10.3).
 
 The owner record says what goes; it is the last to change, so that a cut anywhere leaves the same wipe to be done again.
-What stays in any case: identity, boot counter, the factory's lock, calibrations, which are the hardware's.
+What stays in any case: identity and boot counter; the store's epoch and the clock's last time, so that no sequence and
+no time come twice; the factory's lock and calibrations, which are the hardware's.
 """
 
 import os
