@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.firmware.test_node import certificate
 from tests.support.claimable import START, Street, settings_of, street
 from tests.support.owner import CRYPTO, Key, Refused, sighted
 
-from citymote_protocol import cbor, claim, coap
+from citymote_protocol import cbor, claim, coap, echo
 from citymote_protocol.delegation import UNIX_2000
 from citymote_protocol.errors import FrameError
 from citymote_protocol.frame import decode
@@ -28,6 +28,14 @@ pytestmark = pytest.mark.usefixtures("micropython32")
 def fresh(tmp_path: Path) -> Iterator[Street]:
     with street(tmp_path) as made:
         yield made
+
+
+async def so_far(true: Callable[[], bool]) -> None:
+    """Wait until that is so."""
+    while True:
+        if true():
+            return
+        await asyncio.sleep(0.02)
 
 
 async def refused(work: Any) -> tuple[str, str]:
@@ -256,6 +264,31 @@ def test_once_proven_the_radio_is_silent_and_requests_go_through_the_broker(fres
 
     asyncio.run(talk())
     assert not fresh.node.ledger.holds("ble")
+
+
+def test_what_the_broker_holds_back_is_not_done_later_where_that_matters(fresh: Street) -> None:
+    async def talk() -> None:
+        await fresh.provision()
+        async with fresh.far() as session:
+            await session.access(fresh.owner, fresh.id)
+            transport: Any = session.channel.transport
+            asked = len(transport.sent)
+            restart = asyncio.create_task(session.ask(coap.POST, "reset", [0]))
+            await so_far(lambda: len(transport.sent) > asked)
+            transport.holding = True  # the first message asks for an Echo, the second brings it
+            await so_far(lambda: len(transport.sent) > asked + 1)
+            restart.cancel()
+            held, since, starts = transport.sent[asked + 1], fresh.node.now, fresh.node.starts
+            await so_far(lambda: fresh.node.now > since + (echo.LIFE + 1) * 1000)
+            transport.holding = False
+            transport.again(held)
+            await session.info()
+            info = await session.info()
+            assert (info[15], fresh.node.starts) == (3, starts), "the session lives, nothing has restarted"
+            await session.ask(coap.POST, "reset", [0])
+        await so_far(lambda: fresh.node.starts > starts)
+
+    asyncio.run(talk())
 
 
 def test_live_rows_are_observed_through_the_broker(tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ class RpcTransport(Transport):
         self._heard: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._client: Client | None = None
         self.sent: list[bytes] = []
+        self.holding = False  # the broker keeps what is sent to itself
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -238,7 +239,8 @@ class RpcTransport(Transport):
         if self._client is None:
             raise Disconnected("closed")
         self.sent.append(data)
-        self._client.publish(self._topic, data, 1)
+        if not self.holding:
+            self._client.publish(self._topic, data, 1)
 
     def again(self, data: bytes) -> None:
         """As a broker that delivers twice."""
