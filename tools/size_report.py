@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Measures what each module of the node costs: bytes of .mpy on flash, and Python heap to import it.
+"""Measures what each file of the node costs: bytes of .mpy on flash, and Python heap to import it.
+
+A file is what the linker made: a module, or a unit of several that live together (factory/layout.py).
 
 Measured on the 32-bit VM, whose objects have a chip's sizes. Each module is imported in a fresh VM, so its figure
 includes what it pulls in; `alone` is what it adds when all that it imports is already there. `needs` is the smallest
@@ -23,11 +25,11 @@ sys.path[:0] = [str(TOP), str(TOP / "host_sdk"), str(TOP / "protocol")]
 from tests.support import vm, whole  # noqa: E402
 
 import aptget  # noqa: E402
-from citymote.factory.build import BuildError, build  # noqa: E402
+from citymote.factory import selection  # noqa: E402
+from citymote.factory.build import BuildError, build, linked_sources  # noqa: E402
+from citymote.factory.layout import LATER  # noqa: E402
 
 CHIP_ARCH = "rv32imc"
-# The virtual node's HAL never goes to a board, and one of its modules is a program.
-NOT_ON_BOARDS = ("node.hal.unix",)
 # Allocating while measuring would be measured: everything is made before the first reading.
 _PROBE = """
 import gc, sys
@@ -44,6 +46,10 @@ gc.collect(); gc.collect()
 print('heap', gc.mem_alloc() - before)
 print(*sys.modules)
 """
+
+_LARGEST = 400  # KB
+# What is there when somebody asks for what only some requests need.
+_THERE = ("core", "wire", "keep", "hkdf", "heads", "serve")
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,14 @@ def heap_to_import(name: str, tree: Path, others: tuple[str, ...] = ()) -> tuple
         return int(value), rest.split()
     if word == "missing":
         return None
+    if "RuntimeError" in done.stderr and others != _THERE:
+        return None  # an import inside of imports: a node has loaded those before, one by one
     raise BuildError(f"{name} cannot be imported: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
 
 
-def smallest_heap(name: str, tree: Path) -> int:
-    """The smallest heap in KB in which the import succeeds, less what an empty VM needs."""
-    low, high = 2, 400
+def smallest_heap(name: str, tree: Path) -> int | None:
+    """The smallest heap in KB in which the import succeeds; None where that is not a matter of the heap."""
+    low, high = 2, _LARGEST
     while low < high:
         middle = (low + high) // 2
         done = vm.run(f"__import__({name!r})", heap=f"{middle}k", path=[tree], timeout=60)
@@ -89,21 +97,24 @@ def smallest_heap(name: str, tree: Path) -> int:
             high = middle
         else:
             low = middle + 1
-    return low
+    return low if low < _LARGEST else None
 
 
 def measure(needs: bool = True) -> list[Size]:
     """The sizes of every module, in the order of their names."""
     machine = vm.best(32)
-    tree = vm.application(machine.bits)
+    tree = build(vm.architecture(machine.bits))
+    sources = {name: path.read_bytes() for name, path in linked_sources().items()}
+    given = {selection.module_of(name) for name in selection.select(sources, CHIP_ARCH)}
     flash = modules(build(CHIP_ARCH))
     sizes: list[Size] = []
     for name in modules(tree):
-        if name.startswith(NOT_ON_BOARDS):
+        if name not in given:
             continue
         found = heap_to_import(name, tree)
         if found is None:
-            sizes.append(Size(name, flash[name].stat().st_size, None, None, None))
+            beside = heap_to_import(name, tree, _THERE) if name in LATER else None
+            sizes.append(Size(name, flash[name].stat().st_size, None, beside[0] if beside else None, None))
             continue
         # A module is listed before those that its loading loads: from the end, each finds its own imports there.
         others = tuple(other for other in reversed(found[1]) if other not in (name, "__main__"))
@@ -118,7 +129,7 @@ def table(sizes: list[Size], nodes: dict[str, int], where: str) -> str:
     lines = [
         "# Footprint",
         "",
-        "What the node costs, whole and by module. Written by `make size`; do not edit.",
+        "What the node costs, whole and by file. Written by `make size`; do not edit.",
         "",
         "## A node",
         "",
@@ -129,24 +140,27 @@ def table(sizes: list[Size], nodes: dict[str, int], where: str) -> str:
         "|---|---:|",
         *(f"| {title} | {heap} |" for title, heap in nodes.items()),
         "",
-        "## Modules",
+        "## Files",
+        "",
+        "What lives together is one file; `host_sdk/citymote/factory/layout.py` says which modules are in which.",
         "",
         f"- *flash*: bytes of the `.mpy` for {CHIP_ARCH};",
-        "- *alone*: bytes of Python heap that the module adds when all that it imports is already there;",
+        "- *alone*: bytes of Python heap that the file adds when all that it imports is already there;",
         "- *heap*: bytes in use after importing it, with all that it imports, into a fresh VM;",
         "- *needs*: the smallest heap, in KB, in which that import succeeds.",
         "",
         f"Heap is measured on the {where}, whose objects have an ESP32's sizes. Native code (the sound's loops)",
-        "lies outside that heap; on a chip it comes on top. A dash: the module needs a chip's own modules.",
+        "lies outside that heap; on a chip it comes on top. A dash: the file needs a chip's own modules, or is only",
+        "loaded when others are there: then *alone* is what it adds to a node in a session.",
         "",
-        "| module | flash, bytes | alone, bytes | heap, bytes | needs, KB |",
+        "| file | flash, bytes | alone, bytes | heap, bytes | needs, KB |",
         "|---|---:|---:|---:|---:|",
     ]
     for size in sizes:
         figures = ("-" if value is None else f"{value}" for value in (size.flash, size.alone, size.heap, size.needs))
         lines.append(f"| `{size.module}` | {' | '.join(figures)} |")
     total = sum(size.flash for size in sizes)
-    lines += ["", f"All modules together: {total} bytes of flash; no board carries all drivers.", ""]
+    lines += ["", f"All files together: {total} bytes of flash; no board carries all drivers.", ""]
     return "\n".join(lines)
 
 

@@ -24,6 +24,7 @@ from citymote.testing.wiring import wire
 from citymote.testing.world import World
 
 SETTLED = 2  # hours after which every buffer has its size
+TLS = 4  # KB of Python's heap that a TLS connection takes
 SPREAD = 1024  # bytes of heap by which the last hours' usual figure may lie below the first ones'
 PASSING = 6144  # bytes in use for a moment when a status looks: code loaded for a frame, a message under way
 
@@ -47,7 +48,7 @@ def live(folder: Path, broker: Mosquitto, hours: int) -> tuple[VirtualNode, list
         settings=settings,
         wiring=wire(board, world, heard="minute"),
         start_time=whole.START,
-        heap=f"{LIMITS['sdot']}k",
+        heap=f"{LIMITS['sdot'] + TLS}k",
         memory=True,
         wear=False,
         keep_events=False,
