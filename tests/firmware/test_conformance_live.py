@@ -10,10 +10,12 @@ from tests.support.claimable import Street, street
 from tests.support.owner import sighted
 
 from citymote.conformance.asking import Asker, Target
-from citymote.conformance.messages import check_strangers
+from citymote.conformance.live import at_broker, check_node
+from citymote.conformance.messages import check_datagrams, check_strangers
 from citymote.conformance.node import check_target
 from citymote.conformance.report import Report
 from citymote.conformance.sessions import Sessions
+from citymote.keys import KeyFile
 from citymote.transports.ble import BleTransport
 
 pytestmark = pytest.mark.usefixtures("micropython32")
@@ -36,6 +38,33 @@ def test_strangers_sessions_and_wrong_claims(tmp_path: Path) -> None:
     assert report.passed, report.text()
     assert len(report.cases) > 80
     assert "owner" not in node.stored()
+
+
+def test_through_its_broker(tmp_path: Path) -> None:
+    """A node at work, asked by a stranger who can publish to it; its frames are judged by the same command."""
+    report = Report("the node")
+
+    async def prepare(node: Street) -> None:
+        await node.provision(interval=10, batch=1)
+
+    async def ask(node: Street) -> None:
+        target = at_broker(f"mqtt://127.0.0.1:{node.broker.port}", node.id, node.public)
+        await check_datagrams(target, report)
+        async with Asker(target, report) as asker:
+            await check_strangers(asker)
+            sessions = Sessions(asker)
+            await sessions.sessions()
+            assert sessions.unowned is False
+
+    with street(tmp_path) as node:
+        asyncio.run(prepare(node))
+        asyncio.run(ask(node))
+        keys = KeyFile({bytes.fromhex(node.id): node.public}, [node.key], tmp_path / "city.keys")
+        keys.save()
+        judged = check_node(f"mqtt://127.0.0.1:{node.broker.port}", node.id, 2, 60, keys.path)
+    assert report.passed, report.text()
+    assert len(report.cases) > 80
+    assert judged.passed, judged.text()
 
 
 @pytest.mark.slow

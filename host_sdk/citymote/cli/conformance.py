@@ -77,7 +77,7 @@ def node(
         Path | None,
         typer.Option("--label", help="Its label: a picture, or text in a file ('-': stdin).", show_default=False),
     ] = None,
-    frames: Annotated[int, typer.Option("--frames", min=1, help="At a broker: judge so many messages.")] = 10,
+    frames: Annotated[int, typer.Option("--frames", min=0, help="At a broker: judge so many messages.")] = 10,
     seconds: Annotated[float, typer.Option("--seconds", min=1.0, help="At a broker: wait so long for them.")] = 3600.0,
     keys: KeysOption = None,
     allow_unsealed: Annotated[bool, typer.Option("--allow-unsealed", help="Bare frames are in order here.")] = False,
@@ -88,7 +88,7 @@ def node(
 
     Asked directly, it is sent wrong messages and wrong handshakes of every kind; with its label also what only a
     session can say: altered, repeated and made-up requests, and claims that it has to refuse. Nothing of it changes
-    the node. At a broker its frames are judged, and taken from nobody.
+    the node. At a broker it is asked if there is a label, and its frames are judged, and taken from nobody.
 
     Example: citymote conformance node ble:0102030405aa --label label.png
 
@@ -101,7 +101,9 @@ def node(
 
         if name is None:
             raise UsageError("which node is meant", "", "Give its id behind the broker.")
-        report = check_node(target, name, frames, seconds, keys, allow_unsealed, lambda text: say(f"citymote: {text}"))
+        report = check_node(
+            target, name, frames, seconds, keys, allow_unsealed, lambda text: say(f"citymote: {text}"), _public(label)
+        )
         return _tell(report, junit, as_json)
     import asyncio
 

@@ -106,16 +106,19 @@ async def _duplicates(wire: Datagrams, report: Report) -> None:
     """The same message again is the same question: it has the same answer (12.3, lines 6 and 7)."""
     data = coap_udp.encode(CON, wire.number(), Message(coap.GET, b"\x01\x02", coap.path_options("nothing-of-the-kind")))
     first = await wire.answers(data)
-    for _ in range(_PINGS):
-        if any(len(said) > 4 for said in first):
-            break
+    sent = 1
+    while sent <= _PINGS and not any(len(said) > 4 for said in first):
         first = await wire.answers(data)
+        sent += 1
     again = await wire.answers(data)
     answers = [said for said in first if len(said) > 4]
-    report.add("a request is answered", "12.3", len(answers) == 1, f"{len(answers)} answers")
+    # A slow node's answers to what was sent again may come together; they are the same, or it did the work twice.
+    one = 1 <= len(answers) <= sent and len(set(answers)) == 1
+    report.add("a request is answered", "12.3", one, f"{len(answers)} answers")
     token = bool(answers) and answers[0][4:6] == b"\x01\x02"
     report.add("an answer has its request's token", "12.2", token, "another token")
-    report.add("a request sent twice", "12.3", again == answers, "it was not answered by the same bytes")
+    same = bool(again) and set(again) == set(answers) and len(again) <= sent
+    report.add("a request sent twice", "12.3", same, "it was not answered by the same bytes")
 
 
 async def check_strangers(asker: Asker) -> None:
