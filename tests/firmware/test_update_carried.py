@@ -89,7 +89,9 @@ async def half(session: Road, maker: Maker, bundle: Path) -> list[Any]:
     session.left = 4000
     with pytest.raises(Interrupted):
         await carried(session, maker, bundle)
-    return await session.update_state()
+    told = await session.update_state()
+    assert (await session.info()).update == tuple(told)
+    return told
 
 
 def settled(node: Street, maker: Maker, **settings: Any) -> OwnerStore:

@@ -42,6 +42,10 @@ def info(desk, request):
         if node.store:
             told.append((12, node.store.open_rows))
             told.append((13, node.store.pending))
+        if node.boot is not None:
+            from node.update.resources import told as update
+
+            told.append((17, update(node)))
     if desk.door.state is not None:
         told.append((9, desk.door.state[0]))
         if desk.door.state[1]:

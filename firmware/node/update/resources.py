@@ -21,22 +21,27 @@ FLAGS = {"update": FRESH | OBSERVABLE | STREAM, "update/keys": 0, "update/file":
 
 def _node(desk):
     node = desk.door.node
-    if node is None or node.boot is None:
+    if node is None:
+        raise Refused(UNAVAILABLE, "slots: nothing works here yet")
+    if node.boot is None:
         raise Refused(UNAVAILABLE, "slots: this node has no slots")
     return node
 
 
-def state(desk, request):
-    """GET update: [state, reason, sequence, progress, wanted digest or null, offset, total]."""
+def told(node):
+    """[state, reason, sequence, progress, wanted digest or null, offset, total]."""
     from .state import State
 
-    node = _node(desk)
     made = node.updating
     found = made.state if made else State()
     want = made.wanted if made else None
     digest, offset, total = want or (None, 0, 0)
-    body = [found.state, found.reason, found.sequence, found.progress, digest, offset, total]
-    return CONTENT, cbor.dumps(body), CBOR
+    return [found.state, found.reason, found.sequence, found.progress, digest, offset, total]
+
+
+def state(desk, request):
+    """GET update."""
+    return CONTENT, cbor.dumps(told(_node(desk))), CBOR
 
 
 def _done(desk, work):
