@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +82,9 @@ class FirstAct:
         self.claimed = Claimed()
         self._plans = plans
         self._folder = folder
-        self._settings = settings
+        self._settings = dict(settings)
+        if self._settings.get("broker_ca"):  # a session carries a certificate's bytes, a deployed file its text
+            self._settings["broker_ca"] = ssl.PEM_cert_to_DER_cert(self._settings["broker_ca"])
         self._keys = keys
         self._url = url
         self._ca_file = None if ca_file is None else str(ca_file)
