@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,18 @@ from .partitions import MEGABYTE
 BAUDRATE = 460800
 OLDEST = 5
 """esptool's major version since which its commands are spelt with hyphens."""
+_TRIES = 4
+_MOMENT = 0.5  # s
 
 
 class EsptoolError(CitymoteError):
     """A board that esptool could not read or write."""
 
     whose = "machine"
+
+
+class PortBusy(EsptoolError):
+    """Another program has the port open."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,15 @@ class Esptool:
             self._run("write-flash", *keep, *arguments, timeout=900, after="hard-reset")
 
     def _run(self, verb: str, *arguments: str | Path, timeout: float, after: str = "no-reset") -> str:
+        # What has just let go of a port may hold it a moment longer.
+        for _ in range(_TRIES - 1):
+            try:
+                return self._once(verb, *arguments, timeout=timeout, after=after)
+            except PortBusy:
+                time.sleep(_MOMENT)
+        return self._once(verb, *arguments, timeout=timeout, after=after)
+
+    def _once(self, verb: str, *arguments: str | Path, timeout: float, after: str) -> str:
         resets = has_reset_line(self.port)
         command = [
             *self.command, "--chip", self.chip.key, "--port", self.port, "--baud", str(self.baudrate),
@@ -124,7 +140,7 @@ class Esptool:
         if re.search(r"Errno 2\]|FileNotFoundError", said):
             return EsptoolError(f"{port} cannot be opened", "nothing is connected there", "Check the cable.")
         if re.search(r"Could not open|exclusively lock|Errno 1[16]\]", said):
-            return EsptoolError(f"{port} is busy", "another program has it open", "Close that program.")
+            return PortBusy(f"{port} is busy", "another program has it open", "Close that program.")
         if re.search(
             r"No serial data received|Failed to connect|Wrong boot mode|Timed out waiting", said, re.IGNORECASE
         ):
