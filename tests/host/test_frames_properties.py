@@ -53,7 +53,7 @@ def columns(draw: st.DrawFn, count: int) -> list[int | None]:
     deltas = draw(st.lists(st.integers(-3, 3), min_size=count, max_size=count))
     out: list[int | None] = []
     for delta in deltas:
-        value = max(-0x3FFFFF00 // step, min(0x3FFFFF00 // step, value + delta))
+        value = max(-(0x3FFFFF00 // step), min(0x3FFFFF00 // step, value + delta))
         out.append(value * step)
     if shape == "gaps":
         present = draw(st.lists(st.booleans(), min_size=count, max_size=count))
