@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,19 @@ def sleeper(
     return node
 
 
+@contextmanager
+def sleeping(
+    folder: Path, hours: float, broker: Broker, publisher: Publisher, **settings: Any
+) -> Iterator[tuple[Collector, FileServer, VirtualNode]]:
+    """Such a node, whom its frames reach, and where it asks."""
+    with (
+        Collector(broker.port) as collector,
+        FileServer(publisher.folder) as server,
+        sleeper(folder, hours, broker, server, **settings) as node,
+    ):
+        yield collector, server, node
+
+
 def instants(hours: float) -> set[int]:
     """The rows, of two minutes each, that end with an interval of such a node."""
     return {row for row in range(1, int(hours * 30) + 1) if (START + 120 * row) % INTERVAL == 0}
@@ -80,11 +94,7 @@ def booted(slot: int, floor: int, why: int = 0) -> slots.BootRecord:
 def test_a_sleeping_node_updates_itself_and_no_row_is_lost(
     tmp_path: Path, broker: Broker, publisher: Publisher
 ) -> None:
-    with (
-        Collector(broker.port) as collector,
-        FileServer(publisher.folder) as server,
-        sleeper(tmp_path / "n", 3, broker, server) as node,
-    ):
+    with sleeping(tmp_path / "n", 3, broker, publisher) as (collector, _, node):
         publisher.publish(identify(node), NEW)
         messages = collector.all_of(node.wait(120))
         said = node.last_words()
@@ -96,11 +106,7 @@ def test_a_sleeping_node_updates_itself_and_no_row_is_lost(
 
 
 def test_it_asks_now_and_then_and_not_at_every_contact(tmp_path: Path, broker: Broker, publisher: Publisher) -> None:
-    with (
-        Collector(broker.port) as collector,
-        FileServer(publisher.folder) as server,
-        sleeper(tmp_path / "n", 4, broker, server, update_interval=3600) as node,
-    ):
+    with sleeping(tmp_path / "n", 4, broker, publisher, update_interval=3600) as (collector, server, node):
         node.start()
         collector.all_of(node.wait(120))
     asked = [path for path, _ in server.requests if path == "/keys"]
@@ -111,11 +117,7 @@ def test_it_asks_now_and_then_and_not_at_every_contact(tmp_path: Path, broker: B
 def test_a_refused_offer_is_not_verified_again_after_a_sleep(
     tmp_path: Path, broker: Broker, publisher: Publisher
 ) -> None:
-    with (
-        Collector(broker.port) as collector,
-        FileServer(publisher.folder) as server,
-        sleeper(tmp_path / "n", 4, broker, server, update_root="02" * 33) as node,
-    ):
+    with sleeping(tmp_path / "n", 4, broker, publisher, update_root="02" * 33) as (collector, server, node):
         publisher.publish(identify(node), NEW)
         collector.all_of(node.wait(120))
     assert len([path for path, _ in server.requests if path.startswith("/nodes/")]) > 4
@@ -157,11 +159,7 @@ def test_a_file_server_that_does_not_answer_costs_no_row_of_a_short_interval(tmp
 def test_a_download_that_stalls_is_left_and_goes_on_at_a_later_contact(
     tmp_path: Path, broker: Broker, publisher: Publisher
 ) -> None:
-    with (
-        Collector(broker.port) as collector,
-        FileServer(publisher.folder) as server,
-        sleeper(tmp_path / "n", 4, broker, server) as node,
-    ):
+    with sleeping(tmp_path / "n", 4, broker, publisher) as (collector, server, node):
         big = "TEXT = (%s)\n" % "".join(f"'{k * k * 7919 % 99991:05x}'\n" for k in range(4000))
         made = publisher.publish(identify(node), {"node/extra.py": big})
         size = next(len(file.packed) for file in made if file.name == "node/extra.py")
@@ -187,11 +185,7 @@ def test_a_download_that_stalls_is_left_and_goes_on_at_a_later_contact(
 def test_a_loss_of_power_in_the_middle_costs_the_update_nothing(
     tmp_path: Path, broker: Broker, publisher: Publisher
 ) -> None:
-    with (
-        Collector(broker.port) as collector,
-        FileServer(publisher.folder) as server,
-        sleeper(tmp_path / "n", 4, broker, server) as node,
-    ):
+    with sleeping(tmp_path / "n", 4, broker, publisher) as (collector, _, node):
         publisher.publish(identify(node), NEW)
         cut: list[int] = []
 
@@ -211,11 +205,7 @@ def test_a_loss_of_power_in_the_middle_costs_the_update_nothing(
 def test_a_bad_release_is_rolled_back_and_the_node_sleeps_on(
     tmp_path: Path, broker: Broker, publisher: Publisher
 ) -> None:
-    with (
-        Collector(broker.port) as collector,
-        FileServer(publisher.folder) as server,
-        sleeper(tmp_path / "n", 4, broker, server) as node,
-    ):
+    with sleeping(tmp_path / "n", 4, broker, publisher) as (collector, _, node):
         publisher.publish(identify(node), {"fit.py": "raise ValueError('nothing fits')\n"})
         messages = collector.all_of(node.wait(120))
     record = slots.boot_record(node.directory)
@@ -230,11 +220,7 @@ def test_a_bad_release_is_rolled_back_and_the_node_sleeps_on(
 def test_a_release_that_reaches_nobody_is_given_back_within_its_time(
     tmp_path: Path, broker: Broker, publisher: Publisher
 ) -> None:
-    with (
-        Collector(broker.port) as collector,
-        FileServer(publisher.folder) as server,
-        sleeper(tmp_path / "n", 4, broker, server) as node,
-    ):
+    with sleeping(tmp_path / "n", 4, broker, publisher) as (collector, _, node):
         publisher.publish(identify(node), {"connect.py": "raise OSError(5)\n"})
         messages = collector.all_of(node.wait(120))
         said = node.last_words()
@@ -250,11 +236,7 @@ def windowed(
     """A node that was offered a release in the first hour, with a window in the third; the run is over."""
     publisher.keys(2, role)
     changes: dict[str, Any] = {"update_window": WINDOW, "interval": interval, "batch": 1}
-    with (
-        Collector(broker.port) as collector,
-        FileServer(publisher.folder) as server,
-        sleeper(folder, hours, broker, server, **changes) as node,
-    ):
+    with sleeping(folder, hours, broker, publisher, **changes) as (collector, _, node):
         publisher.publish(identify(node), NEW)
         collector.all_of(node.wait(120))
         said = node.last_words()

@@ -14,7 +14,6 @@ from citymote.factory import deploy, partitions
 from citymote.factory.slot import blocks
 from citymote.update.make import LARGEST_INDEX
 
-BLOCK = 4096
 SPARE = 2
 """Blocks that stay free: an update writes its mark, and its last directory, before it lets go of anything."""
 NAMES = [name for name in boards.names() if name != "virtual"]
@@ -64,9 +63,13 @@ def test_the_application_of_a_board_fits_its_slot(name: str, run_vm: Callable[..
     for path, data in {**files, "whole": bytes(40)}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(data)
-    filled = run_vm(FILL % (slot.size // BLOCK, str(tmp_path)), heap="8m").checked()
+    filled = run_vm(FILL % (slot.size // partitions.SECTOR, str(tmp_path)), heap="8m").checked()
     free = int(filled.stdout)
-    least = math.ceil(sum(map(len, files.values())) / BLOCK)
-    assert free >= SPARE, f"{len(files)} files of {least} blocks at least leave {free} of {slot.size // BLOCK}"
+    least = math.ceil(sum(map(len, files.values())) / partitions.SECTOR)
+    assert free >= SPARE, (
+        f"{len(files)} files of {least} blocks at least leave {free} of {slot.size // partitions.SECTOR}"
+    )
     expected = blocks((path, len(data)) for path, data in files.items())
-    assert slot.size // BLOCK - free <= expected <= slot.size // BLOCK, "what a bundle's targets are made by"
+    assert slot.size // partitions.SECTOR - free <= expected <= slot.size // partitions.SECTOR, (
+        "what a bundle's targets are made by"
+    )

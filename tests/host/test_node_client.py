@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.support.fake import running
 
 from citymote.calibration import Request, Result
 from citymote.delegate import OwnerKey, site
@@ -18,7 +19,7 @@ from citymote.label import Label
 from citymote.node import Node, Refused, Reset, Role, Trial, claim_with
 from citymote.owner import OwnerStore
 from citymote.session import ContextLost, NodeBusy, NotTheNode, Session, SessionError
-from citymote.testing import clockwork
+from citymote.testing.clockwork import run as virtually
 from citymote.testing.fake_node import FakeNode
 from citymote.testing.fake_uplink import NO_TIME, WRONG_KEY, FakeUplink
 from citymote.testing.fake_wire import Conditions
@@ -47,21 +48,6 @@ def store(tmp_path: Any) -> OwnerStore:
 @pytest.fixture
 def installer(tmp_path: Any) -> OwnerStore:
     return OwnerStore.create(tmp_path / "installer", ask=words, cost=2, signing=False)
-
-
-def virtually(main: Coroutine[Any, Any, None]) -> None:
-    clockwork.run(main)
-
-
-@asynccontextmanager
-async def running(**options: Any) -> AsyncGenerator[FakeNode, None]:
-    node = FakeNode(**options)
-    node.start()
-    try:
-        yield node
-        assert node.faults == []
-    finally:
-        await node.stop()
 
 
 @asynccontextmanager
@@ -634,6 +620,6 @@ def test_virtual_time_is_virtual() -> None:
         await asyncio.sleep(86_400)
         return asyncio.get_running_loop().time()
 
-    assert clockwork.run(main()) == 86_400
+    assert virtually(main()) == 86_400
     assert isinstance(OwnerKey.from_private(os.urandom(32)), OwnerKey)
     assert Label

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -15,13 +13,14 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.host.brokers import Broker
+from tests.support.fake import running
 
 from citymote.credentials import MosquittoFile
 from citymote.keys import CollectorKey
 from citymote.node import Node, Refused, Role, claim_with
 from citymote.owner import HostKey, OwnerStore
 from citymote.session import Session, SessionError
-from citymote.testing import clockwork
+from citymote.testing.clockwork import run as virtually
 from citymote.testing.fake_node import FakeNode
 from citymote.testing.fake_uplink import FakeUplink
 from citymote.testing.fake_wire import Conditions
@@ -45,21 +44,6 @@ def store(tmp_path: Path) -> OwnerStore:
 @pytest.fixture
 def installer(tmp_path: Path) -> OwnerStore:
     return OwnerStore.create(tmp_path / "installer", ask=lambda new: "only for a test", cost=2, signing=False)
-
-
-def virtually(main: Coroutine[Any, Any, None]) -> None:
-    clockwork.run(main)
-
-
-@asynccontextmanager
-async def running(**options: Any) -> AsyncGenerator[FakeNode, None]:
-    node = FakeNode(**options)
-    node.start()
-    try:
-        yield node
-        assert node.faults == []
-    finally:
-        await node.stop()
 
 
 def talk(node: FakeNode, store: OwnerStore, over: str = "ble", **more: Any) -> Node:

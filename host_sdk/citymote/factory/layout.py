@@ -2,9 +2,9 @@
 
 `LASTING` units are loaded by a start and stay. `LATER` ones are loaded whole by whoever first asks for one of their
 modules: littlefs gives every file a block of 4 KB and an update's index a line, so what is needed together is one file.
-`SELDOM` names functions and methods (module.function,
-module.Class.method) that leave their modules for a unit of their own: it is loaded for them and let go after. The
-application works the same with any layout; what belongs where is a matter of how often it runs and what it costs.
+`SELDOM` names functions and methods (module.function, module.Class.method) that leave their modules for a unit of their
+own: it is loaded for them and let go after. The application works the same with any layout; what belongs where is a
+matter of how often it runs and what it costs.
 """
 
 from __future__ import annotations

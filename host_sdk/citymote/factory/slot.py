@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from citymote_protocol import file_index
 
+from .partitions import SECTOR
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
@@ -25,12 +27,11 @@ BOOT = ("boot.py", "main.py", "slots.mpy")
 """The boot's files: on a filesystem of their own, written in the factory, never updated."""
 IMAGE_PART = 16384
 """Bytes of a runtime's image that are fetched at once: at most so much is fetched again after a reset."""
-BLOCK = 4096
-_INLINE = 512
-_ENTRY = 36
-_PAIR = 900  # bytes of entries that a pair of a directory's blocks holds when it has just been divided
 WINDOW_BITS = 10
 """The deflate window that a node has room for: 1 KB."""
+_INLINE = 512  # bytes of a file that lies in its directory
+_ENTRY = 36
+_PAIR = 900  # bytes of entries that a pair of a directory's blocks holds when it has just been divided
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def blocks(of: Iterable[tuple[str, int]]) -> int:
     for name, size in of:
         folder, _, last = name.rpartition("/")
         inside = size <= _INLINE
-        whole += 0 if inside else -(-size // (BLOCK - 16))
+        whole += 0 if inside else -(-size // (SECTOR - 16))
         directories[folder] += len(last) + _ENTRY + (size if inside else 0)
     for folder in [folder for folder in directories if folder]:
         directories[folder.rpartition("/")[0]] += len(folder) + _ENTRY

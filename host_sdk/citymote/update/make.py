@@ -114,7 +114,7 @@ def _room(board: str) -> int:
         size = known_boards.describe(board).flash_size
     except known_boards.BoardError:
         size = 4 * partitions.MEGABYTE
-    return next(part.size for part in partitions.layout(size) if part.label == "slot_a") // slot.BLOCK
+    return next(part.size for part in partitions.layout(size) if part.label == "slot_a") // partitions.SECTOR
 
 
 def _targets(
