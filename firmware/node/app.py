@@ -355,7 +355,8 @@ def _update(node, log):
 
 async def main():
     """Run the node; when its start fails it is reset, because there is nothing left that could go on."""
-    gc.threshold(_GARBAGE)
+    threshold = getattr(hal, "threshold", int)  # a virtual node may have room for more
+    gc.threshold(threshold(_GARBAGE))
     log = Journal(hal.log, lambda: hal.uptime_ms() // 1000)
     leave = getattr(hal, "exit", None)  # a virtual node's run has an end
     try:

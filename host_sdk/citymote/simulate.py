@@ -101,6 +101,7 @@ class Fleet:
         settings: Mapping[str, Any] | None = None,
         at_once: int | None = None,
         heap: str | None = None,
+        garbage: int = 0,
         arch: int = 32,
         speed: float = 0,
         grace: int | None = None,
@@ -120,7 +121,9 @@ class Fleet:
         self.at_once = at_once or (len(self.plans) if speed else 2 * (os.cpu_count() or 2) + 2)
         self.timeout = timeout
         self.results: list[Result] = []
-        self._options: dict[str, Any] = {"heap": heap, "arch": arch, "speed": speed, "grace": grace, "wear": wear}
+        self._options: dict[str, Any] = {
+            "heap": heap, "garbage": garbage, "arch": arch, "speed": speed, "grace": grace, "wear": wear
+        }  # fmt: skip
         self._progress = progress
         self._on_event = on_event
         self._prepare = prepare

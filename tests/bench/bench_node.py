@@ -188,7 +188,9 @@ def recovery(folder: Path) -> dict[str, float]:
     for name, minutes in (("minute", 1), ("hour", 60), ("day", 24 * 60)):
         with Broker() as broker, collecting_node.Collector(broker.port):
             end = hour + minutes * 60_000
-            with collecting_node.node(folder / name, (end + hour) / hour, broker.port, heap=f"{HEAP}k") as node:
+            with collecting_node.node(
+                folder / name, (end + hour) / hour, broker.port, heap=f"{HEAP}k", garbage=0
+            ) as node:
                 node.at(hour, lambda broker=broker: broker.stop())
                 node.at(end, lambda broker=broker: broker.start())
                 node.start()

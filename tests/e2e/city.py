@@ -25,6 +25,7 @@ from citymote.demo.city_nodes import poles
 from citymote.demo.compare import Verdict, compare
 from citymote.keys import KeyFile, Opener
 from citymote.simulate import Fleet, Plan, Result
+from citymote.testing.vm import GARBAGE
 from citymote.transports.mqtt import Subscriber
 
 if TYPE_CHECKING:
@@ -219,6 +220,7 @@ class City:
             prepare=ready,
             on_event=self._heard,
             timeout=PATIENCE,
+            garbage=GARBAGE,
         ) as fleet:
             self.results = fleet.run()
         return self.results

@@ -28,7 +28,7 @@ from citymote.testing.emul.pms5003 import PMS5003
 from citymote.testing.emul.scd4x import SCD4x
 from citymote.testing.emul.sht4x import SHT4x
 from citymote.testing.emul.wind_vane import WindVane
-from citymote.testing.vm import VirtualNode
+from citymote.testing.vm import GARBAGE, VirtualNode
 
 pytestmark = pytest.mark.usefixtures("micropython32")
 START = 850000080  # s2000, a multiple of the interval
@@ -356,8 +356,9 @@ def lived(bus: str) -> tuple[Any, dict[tuple[int, str], citymote.Reading], dict[
         }
         board = {"board": "virtual", "sensors": list(story.sensors)}
         node = VirtualNode(
-            PLACE["folder"] / bus, settings=settings, board=board, wiring=story.wiring, start_time=START, heap="200k"
-        )
+            PLACE["folder"] / bus, settings=settings, board=board, wiring=story.wiring, start_time=START, heap="200k",
+            garbage=GARBAGE,
+        )  # fmt: skip
         with node:
             for index, fault in enumerate(story.faults):
                 row = 3 * index + 2
@@ -384,8 +385,9 @@ def told(
         given = {"until": START + seconds, "broker_host": "127.0.0.1", "broker_port": broker.port, "unsealed": True}
         board = {"board": "virtual", "sensors": sensors}
         with VirtualNode(
-            folder, settings=given | settings, board=board, wiring=wiring, start_time=START, heap="200k"
-        ) as node:
+            folder, settings=given | settings, board=board, wiring=wiring, start_time=START, heap="200k",
+            garbage=GARBAGE,
+        ) as node:  # fmt: skip
             node.start()
             ending = node.wait(120)
             assert ending.code == 0

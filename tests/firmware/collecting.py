@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from citymote.testing.bridge import Wiring
 from citymote.testing.emul.replay import Replay
 from citymote.testing.emul.sht4x import SHT4x
-from citymote.testing.vm import Ending, VirtualNode
+from citymote.testing.vm import GARBAGE, Ending, VirtualNode
 from citymote_protocol.frame import decode
 
 START = 850000080  # s2000, a multiple of 120
@@ -54,12 +54,15 @@ def wiring() -> Wiring:
 def node(folder: Path, hours: float, port: int = 0, **changes: Any) -> VirtualNode:
     """A node that samples ten quantities for some hours; `changes` are settings or VirtualNode's options."""
     options = {
-        key: changes.pop(key) for key in ("network_time", "seed", "heap", "grace", "memory", "board") if key in changes
+        key: changes.pop(key)
+        for key in ("network_time", "seed", "heap", "garbage", "grace", "memory", "board")
+        if key in changes
     }
     settings: dict[str, Any] = {"until": START + int(hours * 3600)}
     if port:
         settings |= {"broker_host": "127.0.0.1", "broker_port": port, "unsealed": "collector_key" not in changes}
     options.setdefault("heap", HEAP)
+    options.setdefault("garbage", 0 if options.get("memory") else GARBAGE)
     options.setdefault("board", BOARD)
     return VirtualNode(folder, settings=settings | changes, wiring=wiring(), start_time=START, **options)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ONLY_VIRTUAL = {"exit"}
+ONLY_VIRTUAL = {"exit", "threshold"}
 WITHIN = {"claim", "release"}  # for the virtual hardware itself
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from citymote.broker import Broker
 from citymote.testing import runtime, slots
-from citymote.testing.vm import VirtualNode
+from citymote.testing.vm import GARBAGE, VirtualNode
 
 from .collecting import BOARD, START, Collector, expected, rows, wiring
 
@@ -31,8 +31,9 @@ def slotted(folder: Path, hours: float, broker: Broker | None, **settings: Any) 
     if broker:
         settings |= {"broker_host": "127.0.0.1", "broker_port": broker.port}
     return VirtualNode(
-        folder, settings=settings, board=BOARD, wiring=wiring(), start_time=START, heap="300k", slotted=True
-    )
+        folder, settings=settings, board=BOARD, wiring=wiring(), start_time=START, heap="300k", garbage=GARBAGE,
+        slotted=True,
+    )  # fmt: skip
 
 
 def other_version(folder: Path, files: dict[str, str]) -> Path:

@@ -19,7 +19,7 @@ from citymote.broker import Broker
 from citymote.delegate import OwnerKey
 from citymote.factory import slot
 from citymote.testing import runtime, slots
-from citymote.testing.vm import VirtualNode
+from citymote.testing.vm import GARBAGE, VirtualNode
 from citymote.update.manifest import Signer, class_id, envelope
 from citymote_protocol import keyset as _keyset
 from citymote_protocol.descriptor import Descriptor
@@ -99,8 +99,9 @@ def slotted(
     if server:
         settings["update_url"] = server.url
     return VirtualNode(
-        folder, settings=settings, board=BOARD, wiring=wiring(), start_time=START, heap="300k", slotted=True
-    )
+        folder, settings=settings, board=BOARD, wiring=wiring(), start_time=START, heap="300k", garbage=GARBAGE,
+        slotted=True,
+    )  # fmt: skip
 
 
 def identify(node: VirtualNode) -> str:

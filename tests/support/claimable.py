@@ -20,7 +20,7 @@ from citymote.keys import generate_collector_key
 from citymote.testing.air import Air
 from citymote.testing.emul.base import Pin
 from citymote.testing.serial_line import SerialLine
-from citymote.testing.vm import VirtualNode
+from citymote.testing.vm import GARBAGE, VirtualNode
 from citymote.testing.wifi import WiFi
 from citymote.testing.wiring import wire
 from citymote.testing.world import World
@@ -131,6 +131,7 @@ class Street:
         await session.claim(self.secret, self.owner)
         await session.config({**self.uplink, **values})
         self.node.speed, self.node.heap, self.node.chip = self.pace, self.heap or NETWORK_HEAP, None
+        self.node.garbage = GARBAGE
         await session.trial(number)
         tried = await self.until("tried")
         assert tried == {"number": number, "detail": 0}

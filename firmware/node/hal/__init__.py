@@ -80,6 +80,7 @@ else:
         run,
         settings,
         sleep,
+        threshold,
         uart,
         uptime_ms,
         watchdog,

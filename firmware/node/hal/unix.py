@@ -316,6 +316,11 @@ def _exit(code, reason, report):
     sys.exit(code)
 
 
+def threshold(n):
+    """`n`, the bytes taken after which to collect, or more where the host has given room for it."""
+    return n + _hello.get("threshold", 0)
+
+
 def reset_cause():
     """'power', 'reset', 'watchdog' or 'sleep': why the node started."""
     return _hello.get("cause", POWER_ON)

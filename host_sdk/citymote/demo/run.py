@@ -300,6 +300,8 @@ def _nodes(
     collecting: _Collecting,
     progress: Callable[[Progress], None] | None,
 ) -> list[Result]:
+    from citymote.testing.vm import GARBAGE
+
     enrol = threading.Lock()
 
     def heard(_: str, event: Event) -> None:
@@ -314,7 +316,12 @@ def _nodes(
             progress(Progress(done, of, collecting.collector.report.stored, collecting.collector.report.readings))
 
     with Fleet(
-        [pole.plan for pole in line], folder / "nodes", settings=settings, progress=step, on_event=heard
+        [pole.plan for pole in line],
+        folder / "nodes",
+        settings=settings,
+        garbage=GARBAGE,
+        progress=step,
+        on_event=heard,
     ) as fleet:
         return fleet.run()
 

@@ -29,7 +29,7 @@ from citymote.testing import runtime, slots
 from citymote.testing.bridge import Event, Wiring
 from citymote.testing.emul.replay import Replay
 from citymote.testing.emul.sht4x import SHT4x
-from citymote.testing.vm import VirtualNode
+from citymote.testing.vm import GARBAGE, VirtualNode
 from citymote.transports.mqtt import Subscriber
 from citymote.update import make, sbom, signing
 from citymote.update.bundle import Bundle, pack
@@ -133,7 +133,7 @@ class City:
         }  # fmt: skip
         made = VirtualNode(
             self.folder / f"node{number + 1}", settings=settings, board=BOARD, wiring=wiring(), start_time=START,
-            heap="300k", slotted=True, seed=number, grace=20_000,
+            heap="300k", garbage=GARBAGE, slotted=True, seed=number, grace=20_000,
         )  # fmt: skip
         made.on_event(self._enrol, "identity")
         return made

@@ -41,6 +41,8 @@ RESET_CODE = 85
 SLEEP_CODE = 86
 SLOT = "a"
 EPOCH_2000 = 946684800
+GARBAGE = 60
+"""KB of garbage with which a run takes about half the time."""
 DEFAULT_FLASH = {"config": 16, "store": 256}
 """Blocks of 4096 bytes that a board without a say of its own gives to each littlefs."""
 
@@ -102,6 +104,7 @@ class VirtualNode:
         wifi: WiFi | None = None,
         deployed: bool = True,
         resets: bool = True,
+        garbage: int = 0,
     ) -> None:
         """`start_time` is s2000 of story time 0 (default: 2026-01-01). `network_time`: a time server answers.
 
@@ -115,7 +118,8 @@ class VirtualNode:
         board does, from the boot and a slot (citymote.testing.slots). `wifi`: the networks around it (left out: one
         that is always there). `deployed`: it works by its settings without an owner, as no board does; False: it boots
         as a board, and nothing works but the claim. `resets` False: a reset ends its run, and whoever waits for that
-        says when it starts again.
+        says when it starts again. `garbage`: for a run in half the time, so many KB on top of `heap` in which the
+        application lets garbage lie that it would else have collected; leave it out where the heap is what matters.
         """
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -125,6 +129,7 @@ class VirtualNode:
         self.network_time = network_time
         self.seed = seed
         self.heap = heap or f"{self.board.get('heap', 100)}k"
+        self.garbage = garbage
         self.speed = speed
         self.grace = grace
         self.wear_counted = wear
@@ -216,6 +221,8 @@ class VirtualNode:
             "story": self._now + self._ahead,
             "deployed": self.deployed,
         }
+        if self.garbage:
+            hello["threshold"] = self.garbage * 1024
         if self.grace is not None:
             hello["grace"] = self.grace
         if self.air is not None:
@@ -237,7 +244,8 @@ class VirtualNode:
         requests, their_requests = os.pipe()
         their_replies, replies = os.pipe()
         path = self._path if self._path is not None else [slots.VFS if self.slotted else self._slot()]
-        heap = self._machine.heap(self.heap, self._arch, radio=self.air is not None)
+        wanted = str(runtime.size(self.heap) + self.garbage * 1024)
+        heap = self._machine.heap(wanted, self._arch, radio=self.air is not None)
         command = [
             str(self._machine.path), "-X", f"heapsize={heap}", *self._entry,
             f"--bridge={their_replies},{their_requests}",
