@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import re
 import struct
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.node import ran, said, scripted
@@ -300,6 +302,31 @@ def test_a_node_killed_in_an_event_does_nothing_more(tmp_path: Path) -> None:
         node.start()
         assert node.wait(20, check=False).code == -9
         assert said(node) == [0, 1, 2, 3, 4]
+
+
+def test_a_node_whose_power_goes_while_it_starts_anew_stays_dead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+    if hal.reset_cause() == "power":
+        hal.reset()
+    await asyncio.sleep(3600)
+    """
+    with scripted(tmp_path, code, speed=1) as node:
+        killing = threading.Thread(target=node.kill, daemon=True)
+        spawn = node._spawn
+
+        def spawned(cause: str) -> Any:
+            if cause == "reset":
+                killing.start()
+            return spawn(cause)
+
+        monkeypatch.setattr(node, "_spawn", spawned)
+        node.start()
+        node.wait(20, check=False)
+        killing.join(20)
+        assert not killing.is_alive() and not node.running
+        assert [ending.code for ending in node.endings] == [85, -9]
 
 
 def test_a_node_is_held_where_the_test_wants_it(tmp_path: Path) -> None:

@@ -297,6 +297,9 @@ class VirtualNode:
                 if not self._doze(bridge, int(bridge.report["ms"])):
                     return
                 with self._lock:
+                    if self._killed:
+                        self.endings.append(Ending(-9, "power cut", self._now))
+                        return
                     bridge, process, pipes = self._spawn("sleep")
                 continue
             with self._lock:
@@ -304,6 +307,8 @@ class VirtualNode:
                 # the boot resets before there is a bridge to say so
                 if not self.resets or code != RESET_CODE or (bridge.exit_reason != "reset" and not self.slotted):
                     return
+                if self._killed:
+                    return  # the power went while it was resetting
                 self._pending.extend(bridge.appointments())
                 bridge, process, pipes = self._spawn("reset")
 
@@ -329,10 +334,11 @@ class VirtualNode:
 
     def kill(self) -> None:
         """Cut the power: SIGKILL, at whatever the node is doing. Returns when it is dead; harmless when it was."""
-        self._killed = True
-        process = self._process
-        if process is not None and process.poll() is None:
-            process.kill()
+        with self._lock:  # not while a start is under way: its process would live on
+            self._killed = True
+            process = self._process
+            if process is not None and process.poll() is None:
+                process.kill()
         self._held = False
         self._released.set()
         if self._thread is not None and self._thread is not threading.current_thread():
