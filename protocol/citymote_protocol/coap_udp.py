@@ -169,7 +169,8 @@ class Udp:
             self._next(peer, now)
         if kind == RST:
             # What a reset names may also be a notification that was not confirmable: whoever sent it knows its token.
-            self._lost.append((peer, found.token if found else mid, RESET))
+            if found or len(self._lost) < self._most:
+                self._lost.append((peer, found.token if found else mid, RESET))
             return None
         if found is None or message.code == 0 or is_request(message.code):
             return None

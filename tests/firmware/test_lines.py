@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.air import ECHO
-from tests.support.node import scripted
+from tests.support.node import ran, scripted
 
 from citymote.testing.air import Air
 from citymote.testing.bridge import Wiring
@@ -32,6 +32,18 @@ await link.run()
 UDP = """
 from node.links.udp import UdpLink
 await UdpLink(hal, Echo(), "127.0.0.1", %d).run()
+"""
+
+
+DOOR = """
+from citymote_protocol.coap_udp import Udp
+from node.access.door import Door
+layer = Udp(hal.random)
+door = Door(hal, None, {}, None, None, None, None)
+for mid in range(5):
+    assert layer.receive("x", bytes((0x70, 0, 0, mid)), 0) is None
+    door.lost(layer)
+say(len(layer.lost()))
 """
 
 
@@ -121,3 +133,7 @@ def test_messages_pass_over_udp_and_noise_is_passed_over(tmp_path: Path, air: Ai
         node.start()
         asyncio.run(talk())
         assert node.event_data("took") == [[0, size] for size in (5, 0, 500, 1000)]
+
+
+def test_resets_for_a_node_that_nobody_talks_to_leave_nothing_behind(tmp_path: Path) -> None:
+    assert ran(tmp_path, DOOR) == [0]

@@ -213,6 +213,18 @@ def test_what_is_remembered_is_bounded():
     assert len(server.lost()) == 96
 
 
+def test_resets_out_of_nowhere_are_remembered_up_to_a_number():
+    server = _layer(1, most=4)
+    for mid in range(1000):
+        assert server.receive("x", coap_udp.encode(RST, mid, Message(0)), mid) is None
+    assert len(server.lost()) == 4
+    mid = server.send("c", _content(b"o"), 1000, True)
+    for other in range(100):
+        server.receive("x", coap_udp.encode(RST, mid + 1 + other, Message(0)), 1000)
+    server.receive("c", coap_udp.encode(RST, mid, Message(0)), 1000)
+    assert server.lost()[-1] == ("c", b"o", coap_udp.RESET), "one that ends something is always told"
+
+
 def test_a_reset_of_a_notification_names_its_message_id():
     server = _layer(0x10)
     mid = server.send("c", _content(b"o"), 0)

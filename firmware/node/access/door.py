@@ -117,6 +117,8 @@ class Door:
     def lost(self, link):
         if self._desk is not None:
             self._desk.server.lost(link)
+        else:
+            link.lost()  # resets out of nowhere, which nobody would ever fetch
 
     def drop(self, link, peer):
         if self._desk is not None:
