@@ -7,13 +7,15 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from tests.host.making import NODE, batch, batches, write_capture
+from typer.main import get_command
 
 from citymote import Decoder, open_store, readings
-from citymote.cli import VERBS
+from citymote.cli import application
 from citymote.reading import as_json
 
 TOP = Path(__file__).resolve().parents[2]
@@ -124,26 +126,25 @@ def test_a_closed_pipe_is_no_error_to_talk_about(day: Path) -> None:
     assert done.stderr == b""
 
 
-def verbs() -> list[list[str]]:
-    found = [[verb] for verb in VERBS if (TOP / "host_sdk" / "citymote" / "cli" / f"{verb}.py").exists()]
-    return [
-        *found,
-        *(["boards", each] for each in ("list", "show", "check")),
-        ["keys", "make"],
-        ["keys", "add"],
-        ["keys", "remove"],
-        ["keys", "show"],
-    ]
+def verbs(command: Any = None, path: tuple[str, ...] = ()) -> list[Any]:
+    """Every command that there is, however deep."""
+    command = command or get_command(application())
+    if hasattr(command, "commands"):
+        return [one for name, each in command.commands.items() for one in verbs(each, (*path, name))]
+    return [pytest.param(command, path, id=" ".join(path))]
 
 
-@pytest.mark.parametrize("verb", verbs(), ids=" ".join)
-def test_every_verb_has_help_with_an_example(verb: list[str]) -> None:
-    done = run(*verb, "--help")
+@pytest.mark.parametrize(("command", "path"), verbs())
+def test_every_verb_has_json_and_help_with_an_example(command: Any, path: tuple[str, ...]) -> None:
+    assert "--json" in {flag for option in command.params for flag in option.opts}
+    examples = [line for line in " ".join(command.help.split()).split("citymote ") if line.startswith(path[0])]
+    assert any(path[-1] in example for example in examples), "an example of it in its help"
+
+
+def test_help_is_where_people_look_for_it() -> None:
+    done = run("decode", "--help")
     assert done.returncode == 0, done.stderr
-    text = done.stdout.decode()
-    if "COMMAND" not in text:
-        assert "Example: citymote " + " ".join(verb) in " ".join(text.split())
-        assert "--json" in text
+    assert "Example: citymote decode" in " ".join(done.stdout.decode().split())
 
 
 def test_export_narrows_and_counts(tmp_path: Path) -> None:

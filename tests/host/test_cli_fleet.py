@@ -72,8 +72,13 @@ def test_an_owner_an_installer_and_what_is_delegated(run: Run, desk: Path) -> No
     again = run("owner", "make", status=1)
     assert "there is a file already" in again.stderr
     host = told(run("owner", "make", "--delegate-only", "--owner", "kim.owner", "--json"))["host"]
-    run("owner", "delegate", host, "--site", "harbour", "--days", "7", "--out", "kim.delegation")
-    assert "installer of site:harbour" in run("owner", "accept", "kim.delegation", "--owner", "kim.owner").stderr
+    given = told(
+        run("owner", "delegate", host, "--site", "harbour", "--days", "7", "--out", "kim.delegation", "--json")
+    )
+    assert (given["role"], given["audience"], given["file"]) == ("installer", ["site:harbour"], "kim.delegation")
+    taken = run("owner", "accept", "kim.delegation", "--owner", "kim.owner", "--json")
+    assert "installer of site:harbour" in taken.stderr
+    assert told(taken) == {key: given[key] for key in ("role", "audience", "expires", "epoch")}
     shown = told(run("owner", "show", "--owner", "kim.owner", "--json"))
     assert (shown["owner"], shown["delegations"][0]["role"]) == (None, "installer")
     assert told(run("owner", "show", "--json"))["owner"] == made["owner"]
@@ -86,7 +91,7 @@ def test_an_owner_an_installer_and_what_is_delegated(run: Run, desk: Path) -> No
 def test_the_registry_from_labels_to_revocation(run: Run, desk: Path, port: FakePort) -> None:
     one = port.node.label
     assert "citymote fleet make" in run("fleet", "list", "--fleet", "none", status=1).stderr
-    run("fleet", "make", "--fleet", "other.fleet")
+    assert told(run("fleet", "make", "--fleet", "other.fleet", "--json")) == {"fleet": "other.fleet"}
     added = run(
         "fleet", "add", labels(port, desk), "--site", "quay", "--tag", "north", "--fleet", "other.fleet", "--json"
     )
@@ -96,7 +101,8 @@ def test_the_registry_from_labels_to_revocation(run: Run, desk: Path, port: Fake
     assert one.secret.hex() not in added.stdout + added.stderr
     KeyFile.create(desk / "city.keys")
     assert told(run("fleet", "keys", "--json")) == {"added": 1, "removed": 0}
-    done = run("fleet", "revoke", one.short_code, "--why", "stolen")
+    done = run("fleet", "revoke", one.short_code, "--why", "stolen", "--json")
+    assert told(done) == {"node": one.node, "why": "stolen", "broker_told": False}
     assert "the broker has not been told" in done.stderr
     assert KeyFile.load(desk / "city.keys").nodes == {}
     assert told(run("fleet", "show", one.node, "--json"))["revoked"]
@@ -125,18 +131,21 @@ def test_a_node_is_talked_to_in_the_order_in_which_people_say_it(run: Run, desk:
     assert told(run("node", port.node.id, "config", "--set", "new.toml", *via, "--json")) == {"interval": 60}
     assert told(run("node", port.node.id, "config", *via, "--json")) == {}
     assert "started" in run("node", port.node.id, "log", *via).stdout
-    run("node", port.node.id, "identify", "--seconds", "9", *via)
+    assert told(run("node", port.node.id, "identify", "--seconds", "9", *via, "--json"))["identify"] == 9
     assert port.node.blinking == 9
     port.call(port.node.resources.measure)
     row = told(run("node", port.node.id, "live", "--rows", "1", *via, "--json"))
     assert (row["node"], row["quantity"]) == (port.node.id, "visitors")
-    run("node", port.node.id, "time", *via)
-    assert port.node.flash.owner_time
+    set_to = told(run("node", port.node.id, "time", *via, "--json"))
+    assert (set_to["node"], set_to["signed"]) == (port.node.id, True)
+    assert set_to["time"].endswith("+00:00") and port.node.flash.owner_time
     assert "Say --yes" in run("node", port.node.id, "reset", "factory", *via, status=1).stderr
-    run("node", port.node.id, "reset", "enter-service", "--minutes", "5", *via)
+    done = run("node", port.node.id, "reset", "enter-service", "--minutes", "5", *via, "--json")
+    assert told(done) == {"node": port.node.id, "reset": "enter-service"}
     assert port.node.state == 1
+    assert told(run("node", port.node.id, "epoch", *via, "--json")) == {"node": port.node.id, "epoch": 0}
     deeds = [json.loads(line)["what"] for line in run("fleet", "audit", "--json").stdout.splitlines()]
-    assert deeds == ["configure", "time", "reset enter-service"]
+    assert deeds == ["configure", "time", "reset enter-service", "epoch"]
 
 
 def test_a_node_goes_to_another_owner_and_a_lost_owner_is_recovered(run: Run, desk: Path, port: FakePort) -> None:
@@ -150,11 +159,13 @@ def test_a_node_goes_to_another_owner_and_a_lost_owner_is_recovered(run: Run, de
     assert "no owner's key" in run("node", port.node.id, "transfer", "--to", "02ab", *via, status=1).stderr
     assert "nobody holds the button" in run("node", port.node.id, "recover", *buyer, status=1).stderr
     port.node.button = True
-    assert told(run("node", port.node.id, "recover", *buyer, "--json")) == {"hours": 24}
-    run("node", port.node.id, "veto", *via)
+    assert told(run("node", port.node.id, "recover", *buyer, "--json")) == {"node": port.node.id, "hours": 24}
+    ended = told(run("node", port.node.id, "veto", *via, "--json"))
+    assert ended == {"node": port.node.id, "recovery_hours": None}
     assert port.node.flash.recovery is None
-    run("node", port.node.id, "transfer", "--to", key, *via)
-    run("node", port.node.id, "take", *buyer)
+    offered = told(run("node", port.node.id, "transfer", "--to", key, *via, "--json"))
+    assert offered == {"node": port.node.id, "offered_to": key}
+    assert told(run("node", port.node.id, "take", *buyer, "--json")) == {"node": port.node.id, "owner": key}
     assert port.node.flash.owner is not None
     assert port.node.flash.owner.hex() == key
 

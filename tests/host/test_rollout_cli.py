@@ -102,6 +102,27 @@ def city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         one.store.close()
 
 
+# -- what changes the book --------------------------------------------------------------------------------------------
+
+
+def test_rules_and_changes_are_told_to_programs(city: Make) -> None:
+    made = city(1)
+
+    def told(*arguments: object) -> Any:
+        return json.loads(made.run("rollout", *arguments, "--json").stdout)
+
+    node = made.ids[0]
+    assert told("hold", "--site", "mapo", "--why", "storm") == {"rule": "hold", "site": "mapo", "why": "storm"}
+    assert told("unhold", "--site", "mapo") == {"dropped": "hold", "site": "mapo"}
+    pinned = {"rule": "pin", "node": node, "why": "", "version": "1.4.1"}
+    assert told("pin", "1.4.1", "--node", node) == pinned
+    assert told("unpin", "--node", node) == {"dropped": "pin", "node": node}
+    made.begin(made.write(bundle("1.4.2", 2)))
+    assert told("pause", 1, "--why", "storm") == {"rollout": 1, "status": "paused", "why": "storm"}
+    assert told("resume", 1) == {"rollout": 1, "status": "running", "why": ""}
+    assert told("abort", 1) == {"rollout": 1, "status": "aborted", "why": ""}
+
+
 # -- push --wait ------------------------------------------------------------------------------------------------------
 
 

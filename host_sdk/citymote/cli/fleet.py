@@ -47,13 +47,15 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="fleet")
 
 
-def make(fleet: FleetOption = FLEET, owner: OwnerOption = OWNER) -> None:
+def make(fleet: FleetOption = FLEET, owner: OwnerOption = OWNER, as_json: JsonOption = False) -> None:
     """Make an empty registry: a file of its owner's alone, or the tables in a PostgreSQL database.
 
     Example: citymote fleet make
     """
     with load_fleet(fleet, load_owner(owner), create=True) as registry:
         registry.note("make registry", None)
+    if as_json:
+        print(json.dumps({"fleet": fleet}))
     say(f"citymote: {fleet} is ready")
 
 
@@ -167,6 +169,7 @@ def revoke(
     ] = None,
     fleet: FleetOption = FLEET,
     owner: OwnerOption = OWNER,
+    as_json: JsonOption = False,
 ) -> None:
     """A node is ours no more, stolen for example: at the broker, at the collector, in the registry.
 
@@ -187,6 +190,8 @@ def revoke(
             file = KeyFile.load(keys)
             registry.fill(file)
             file.save()
+    if as_json:
+        print(json.dumps({"node": name, "why": why, "broker_told": broker is not None}))
     if broker is None:
         say("citymote: the broker has not been told: give --mint or --mosquitto")
 

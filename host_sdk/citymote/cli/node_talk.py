@@ -1,9 +1,9 @@
 """The verbs of `citymote node` that talk to a running node over a protected session, whatever carries it."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -166,13 +166,16 @@ def identify(
     node: NodeArgument,
     seconds: Annotated[int, typer.Option("--seconds", min=0, max=120)] = 30,
     via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None, ca_file: CaOption = None,
-    fleet: FleetOption = FLEET, owner: OwnerOption = OWNER,
+    fleet: FleetOption = FLEET, owner: OwnerOption = OWNER, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Let a node blink, to find it among others.
 
     Example: citymote node 2VNZW-9VSYY-= identify
     """
-    _do(lambda session: session.identify(seconds), node, "", owner, fleet, via, radio, password_file, ca_file)
+    _do(
+        lambda session: session.identify(seconds), node, {"identify": seconds}, as_json, owner, fleet, via, radio,
+        password_file, ca_file,
+    )  # fmt: skip
 
 
 def reset(
@@ -181,7 +184,7 @@ def reset(
     minutes: Annotated[int | None, typer.Option("--minutes", help="For enter-service.", show_default=False)] = None,
     yes: Annotated[bool, typer.Option("--yes", help="For factory and readings: do it.")] = False,
     via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None, ca_file: CaOption = None,
-    fleet: FleetOption = FLEET, owner: OwnerOption = OWNER,
+    fleet: FleetOption = FLEET, owner: OwnerOption = OWNER, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Restart a node, wipe it, or open and shut its ways in.
 
@@ -194,40 +197,50 @@ def reset(
     if kind in ("factory", "readings") and not yes:
         raise UsageError(f"{kind} wipes what cannot be had again", "", "Say --yes if it is meant.")
     _do(
-        lambda session: session.reset(Reset(KINDS[kind]), minutes=minutes), node, f"reset {kind}", owner, fleet, via,
-        radio, password_file, ca_file,
+        lambda session: session.reset(Reset(KINDS[kind]), minutes=minutes), node, {"reset": kind}, as_json, owner,
+        fleet, via, radio, password_file, ca_file, note=f"reset {kind}",
     )  # fmt: skip
 
 
 def set_time(
     node: NodeArgument, via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None,
-    ca_file: CaOption = None, fleet: FleetOption = FLEET, owner: OwnerOption = OWNER,
+    ca_file: CaOption = None, fleet: FleetOption = FLEET, owner: OwnerOption = OWNER, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Set a node's clock to this computer's; with the owner's key, it counts for delegations' ends, too.
 
     Example: citymote node 2VNZW-9VSYY-= time
     """
     signer = load_owner(owner).owner
-    _do(lambda session: session.set_time(signer=signer), node, "time", owner, fleet, via, radio, password_file, ca_file)
+    told: dict[str, Any] = {"signed": signer is not None}
+
+    async def do(session: "Node") -> None:
+        now = datetime.now(UTC).replace(microsecond=0)
+        await session.set_time(now, signer=signer)
+        told["time"] = now.isoformat()
+
+    _do(do, node, told, as_json, owner, fleet, via, radio, password_file, ca_file, note="time")
 
 
 def epoch(
     node: NodeArgument, via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None,
-    ca_file: CaOption = None, fleet: FleetOption = FLEET, owner: OwnerOption = OWNER,
+    ca_file: CaOption = None, fleet: FleetOption = FLEET, owner: OwnerOption = OWNER, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Tell a node the owner's epoch: what was delegated before is worth nothing there from now on.
 
     Example: citymote node 2VNZW-9VSYY-= epoch --via mqtts://me@broker.city
     """
     number = load_owner(owner).epoch
-    _do(lambda session: session.raise_epoch(number), node, "epoch", owner, fleet, via, radio, password_file, ca_file)
+    _do(
+        lambda session: session.raise_epoch(number), node, {"epoch": number}, as_json, owner, fleet, via, radio,
+        password_file, ca_file, note="epoch",
+    )  # fmt: skip
 
 
 def transfer(
     node: NodeArgument,
     to: Annotated[str, typer.Option("--to", help="The new owner's key (`citymote owner show` there).")],
     via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None, ca_file: CaOption = None,
-    fleet: FleetOption = FLEET, owner: OwnerOption = OWNER,
+    fleet: FleetOption = FLEET, owner: OwnerOption = OWNER, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Offer a node to another owner, who takes it with `take`. Until then it stays yours; raising the epoch ends it.
 
@@ -242,23 +255,23 @@ def transfer(
     if len(key) != 33 or key[0] not in (2, 3):
         raise UsageError("this is no owner's key", "", "It has 66 hexadecimal digits that begin with 02 or 03.")
     _do(
-        lambda session: session.transfer(signer, key, epoch=store.epoch), node, "transfer", owner, fleet, via, radio,
-        password_file, ca_file,
+        lambda session: session.transfer(signer, key, epoch=store.epoch), node, {"offered_to": to}, as_json, owner,
+        fleet, via, radio, password_file, ca_file, note="transfer",
     )  # fmt: skip
 
 
 def take(
     node: NodeArgument, via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None,
-    ca_file: CaOption = None, fleet: FleetOption = FLEET, owner: OwnerOption = OWNER,
+    ca_file: CaOption = None, fleet: FleetOption = FLEET, owner: OwnerOption = OWNER, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Take a node that its owner has offered. It forgets its configuration: provision it afterwards.
 
     Example: citymote node 2VNZW-9VSYY-= take
     """
     signer = load_owner(owner).signer()
-    talk(
-        lambda session: session.take_over(signer), node, owner=owner, fleet=fleet, via=via, radio=radio,
-        password_file=password_file, ca_file=ca_file, note="take", stranger=True,
+    _do(
+        lambda session: session.take_over(signer), node, {"owner": signer.public.hex()}, as_json, owner, fleet, via,
+        radio, password_file, ca_file, note="take", stranger=True,
     )  # fmt: skip
 
 
@@ -283,32 +296,35 @@ def recover(
         lambda session: session.recover(secret, store.owner_public), node, owner=owner, fleet=fleet, via=via,
         radio=radio, password_file=password_file, ca_file=ca_file, note="recover", stranger=True,
     )  # fmt: skip
-    print(json.dumps({"hours": hours}) if as_json else f"{hours} hours from now it has no owner")
+    told = {"node": node_of(node), "hours": hours}
+    print(json.dumps(told) if as_json else f"{hours} hours from now it has no owner")
 
 
 def veto(
     node: NodeArgument, via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None,
-    ca_file: CaOption = None, fleet: FleetOption = FLEET, owner: OwnerOption = OWNER,
+    ca_file: CaOption = None, fleet: FleetOption = FLEET, owner: OwnerOption = OWNER, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """End a recovery that somebody has begun with the button inside of the node's case.
 
     Example: citymote node 2VNZW-9VSYY-= veto
     """
-    _do(lambda session: session.veto(), node, "veto", owner, fleet, via, radio, password_file, ca_file)
+    _do(
+        lambda session: session.veto(), node, {"recovery_hours": None}, as_json, owner, fleet, via, radio,
+        password_file, ca_file, note="veto",
+    )  # fmt: skip
 
 
 def _do(
-    do: "Callable[[Node], Awaitable[None]]", node: str, note: str, owner: Path, fleet: str, via: str,
-    radio: str | None, password_file: Path | None, ca_file: str | None,
+    do: "Callable[[Node], Awaitable[None]]", node: str, told: Mapping[str, Any], as_json: bool, owner: Path, fleet: str,
+    via: str, radio: str | None, password_file: Path | None, ca_file: str | None, *, note: str = "",
+    stranger: bool = False,
 ) -> None:  # fmt: skip
+    """Do it, and say with --json what was done; people see no more than that it succeeded."""
     talk(
-        do,
-        node,
-        owner=owner,
-        fleet=fleet,
-        via=via,
-        radio=radio,
-        password_file=password_file,
-        ca_file=ca_file,
-        note=note,
-    )
+        do, node, owner=owner, fleet=fleet, via=via, radio=radio, password_file=password_file, ca_file=ca_file,
+        note=note, stranger=stranger,
+    )  # fmt: skip
+    if as_json:
+        from citymote.fleet import node_of
+
+        print(json.dumps({"node": node_of(node), **told}))

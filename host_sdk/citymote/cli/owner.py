@@ -4,13 +4,16 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from citymote.cli.common import JsonOption, guarded, output, say
 from citymote.cli.desk import OWNER, OwnerOption, load_owner
 from citymote.errors import UsageError
+
+if TYPE_CHECKING:
+    from citymote.owner import Grant
 
 
 def register(app: typer.Typer) -> None:
@@ -61,13 +64,10 @@ def show(file: OwnerOption = OWNER, as_json: JsonOption = False) -> None:
     Example: citymote owner show --json
     """
     store = load_owner(file)
-    grants = [
-        {"role": g.role, "audience": list(g.audience), "expires": g.expires.isoformat(), "epoch": g.epoch}
-        for g in store.grants
-    ]
     if as_json:
         owner = None if store.owner is None else store.owner.public.hex()
-        told = {"owner": owner, "host": store.host.public.hex(), "epoch": store.epoch, "delegations": grants}
+        told: dict[str, Any] = {"owner": owner, "host": store.host.public.hex(), "epoch": store.epoch}
+        told["delegations"] = [_facts(one) for one in store.grants]
         print(json.dumps(told))
         return
     if store.owner is not None:
@@ -78,6 +78,10 @@ def show(file: OwnerOption = OWNER, as_json: JsonOption = False) -> None:
         print(f"       {one.role} of {' '.join(one.audience)}, {left}")
 
 
+def _facts(one: "Grant") -> dict[str, Any]:
+    return {"role": one.role, "audience": list(one.audience), "expires": one.expires.isoformat(), "epoch": one.epoch}
+
+
 def delegate(
     host: Annotated[str, typer.Argument(help="The host key that it is for (`citymote owner show` there).")],
     role: Annotated[str, typer.Option("--role", help="installer, reader or owner.")] = "installer",
@@ -86,6 +90,7 @@ def delegate(
     days: Annotated[float, typer.Option("--days", min=0.01, help="So long.")] = 30,
     out: Annotated[Path | None, typer.Option("--out", help="File; else standard output.", show_default=False)] = None,
     file: OwnerOption = OWNER,
+    as_json: JsonOption = False,
 ) -> None:
     """Let somebody else's host do something, on listed nodes or sites. What comes out is no secret.
 
@@ -104,11 +109,14 @@ def delegate(
     grant = load_owner(file).delegate(key, role, audience, days=days)
     with output(out) as stream:
         stream.write(grant.text().encode())
+    if as_json and out is not None:  # on standard output it is a document itself
+        print(json.dumps(_facts(grant) | {"file": str(out)}))
 
 
 def accept(
     delegation: Annotated[Path, typer.Argument(help="The file that the owner made; - is standard input.")],
     file: OwnerOption = OWNER,
+    as_json: JsonOption = False,
 ) -> None:
     """Keep a delegation that is for this host.
 
@@ -124,6 +132,8 @@ def accept(
     grant = Grant.parse(text)
     store.accept(grant)
     store.save()
+    if as_json:
+        print(json.dumps(_facts(grant)))
     say(f"citymote: {grant.role} of {' '.join(grant.audience)} until {grant.expires:%Y-%m-%d}")
 
 

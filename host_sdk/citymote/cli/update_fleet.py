@@ -322,39 +322,43 @@ def _outcome(desk: "Desk", number: int, judge: bool, as_json: bool) -> int:
 
 def pause(
     number: Annotated[int, typer.Argument(help="The rollout.")], book: BookOption = BOOK,
-    why: Annotated[str, typer.Option("--why", help="For whoever asks.")] = "",
+    why: Annotated[str, typer.Option("--why", help="For whoever asks.")] = "", as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Offer nothing more for now; nodes that have begun go on.
 
     Example: citymote update rollout pause 3 --why "storm warning"
     """
-    _change(number, book, "paused", why)
+    _change(number, book, "paused", why, as_json)
 
 
-def resume(number: Annotated[int, typer.Argument(help="The rollout.")], book: BookOption = BOOK) -> None:
+def resume(
+    number: Annotated[int, typer.Argument(help="The rollout.")], book: BookOption = BOOK, as_json: JsonOption = False
+) -> None:
     """Go on with a rollout that was paused.
 
     Example: citymote update rollout resume 3
     """
-    _change(number, book, "running", "")
+    _change(number, book, "running", "", as_json)
 
 
 def abort(
     number: Annotated[int, typer.Argument(help="The rollout.")], book: BookOption = BOOK,
-    why: Annotated[str, typer.Option("--why", help="For whoever asks.")] = "",
+    why: Annotated[str, typer.Option("--why", help="For whoever asks.")] = "", as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """End a rollout: what has not begun is called back; what has begun ends as it will.
 
     Example: citymote update rollout abort 3 --why "wrong notes"
     """
-    _change(number, book, "aborted", why)
+    _change(number, book, "aborted", why, as_json)
 
 
-def _change(number: int, path: Path, status: str, why: str) -> None:
+def _change(number: int, path: Path, status: str, why: str, as_json: bool) -> None:
     from citymote.update.rollout import change
 
     with _desk(path, None, None, False) as desk:
         change(desk.book, number, status, time.time(), why)
+        if as_json:
+            print(json.dumps({"rollout": number, "status": status, "why": why}))
         say(f"citymote: rollout {number} is {status}; `rollout run` does what follows from it")
 
 
@@ -386,20 +390,25 @@ SiteOption = Annotated[str | None, typer.Option("--site", help="All nodes of thi
 WhyOption = Annotated[str, typer.Option("--why", help="For whoever asks.")]
 
 
-def hold(node: NodeOption = None, site: SiteOption = None, why: WhyOption = "", book: BookOption = BOOK) -> None:
+def hold(
+    node: NodeOption = None, site: SiteOption = None, why: WhyOption = "", book: BookOption = BOOK,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
     """Offer nothing to a node, or a site, until it is let go.
 
     Example: citymote update rollout hold --site mapo --why "measuring campaign until May"
     """
-    _rule("hold", node, site, "", why, book)
+    _rule("hold", node, site, "", why, book, as_json)
 
 
-def unhold(node: NodeOption = None, site: SiteOption = None, book: BookOption = BOOK) -> None:
+def unhold(
+    node: NodeOption = None, site: SiteOption = None, book: BookOption = BOOK, as_json: JsonOption = False
+) -> None:
     """Let a node or a site go.
 
     Example: citymote update rollout unhold --site mapo
     """
-    _drop("hold", node, site, book)
+    _drop("hold", node, site, book, as_json)
 
 
 def pin(
@@ -408,6 +417,7 @@ def pin(
     site: SiteOption = None,
     why: WhyOption = "",
     book: BookOption = BOOK,
+    as_json: JsonOption = False,
 ) -> None:
     """Offer a node, or a site, nothing but this version: what was rolled back on purpose stays so.
 
@@ -415,15 +425,17 @@ def pin(
     """
     from citymote.update.version import Version
 
-    _rule("pin", node, site, str(Version.parse(version)), why, book)
+    _rule("pin", node, site, str(Version.parse(version)), why, book, as_json)
 
 
-def unpin(node: NodeOption = None, site: SiteOption = None, book: BookOption = BOOK) -> None:
+def unpin(
+    node: NodeOption = None, site: SiteOption = None, book: BookOption = BOOK, as_json: JsonOption = False
+) -> None:
     """Let a node or a site have any version again.
 
     Example: citymote update rollout unpin --node 0123456789ab
     """
-    _drop("pin", node, site, book)
+    _drop("pin", node, site, book, as_json)
 
 
 def _scope(node: str | None, site: str | None) -> tuple[str, str]:
@@ -434,18 +446,22 @@ def _scope(node: str | None, site: str | None) -> tuple[str, str]:
     return ("node", _names([node])[0]) if node is not None else ("site", site or "")
 
 
-def _rule(kind: str, node: str | None, site: str | None, version: str, why: str, path: Path) -> None:
+def _rule(kind: str, node: str | None, site: str | None, version: str, why: str, path: Path, as_json: bool) -> None:
     from citymote.update.book import Rule
 
     scope, name = _scope(node, site)
     with _desk(path, None, None, False) as desk:
         desk.book.set_rule(Rule(kind, scope, name, version, why))
+    if as_json:
+        print(json.dumps({"rule": kind, scope: name, "why": why} | ({"version": version} if version else {})))
 
 
-def _drop(kind: str, node: str | None, site: str | None, path: Path) -> None:
+def _drop(kind: str, node: str | None, site: str | None, path: Path, as_json: bool) -> None:
     scope, name = _scope(node, site)
     with _desk(path, None, None, False) as desk:
         desk.book.drop_rule(kind, scope, name)
+    if as_json:
+        print(json.dumps({"dropped": kind, scope: name}))
 
 
 def status(
