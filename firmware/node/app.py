@@ -141,7 +141,7 @@ def _local(node, door):
     if node.settings["udp"] and not node.settings["lorawan"]:
         from .links.udp import UdpLink
 
-        net = UdpLink(hal, door)
+        net = UdpLink(hal, door, node.settings["udp_port"])
         door.links.append(net)
         node.supervisor.start("udp", net.run)
 

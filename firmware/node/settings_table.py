@@ -54,6 +54,7 @@ TABLE = (
     ("place", None, None, 0, 0, False),  # [latitude, longitude, height]: millionths of a degree; metres, optional
     ("recovery_hours", _INT, 24, 0, 720, False),  # that the recovery of a lost owner takes; 0: there is none
     ("udp", _BOOL, False, 0, 0, False),  # requests over UDP are answered while the uplink is a network
+    ("udp_port", _INT, 5683, 1, 65535, False),  # and on which port
     ("update_root", _HEX, "", 33, 33, False),  # compressed P-256 key that says who signs updates
     ("update_url", _TEXT, "", 0, 253, False),  # file server that is asked for updates; empty: none is asked
     ("update_hss", _HEX, "", 52, 60, False),  # HSS-LMS public key: updates need its signature too

@@ -31,7 +31,7 @@ await link.run()
 """
 UDP = """
 from node.links.udp import UdpLink
-await UdpLink(hal, Echo(), "127.0.0.1", %d).run()
+await UdpLink(hal, Echo(), %d, "127.0.0.1").run()
 """
 
 

@@ -53,9 +53,7 @@ def fleet(tmp_path: Path, store: OwnerStore, fresh: Street) -> Iterator[Fleet]:
         yield fleet
 
 
-async def run(
-    fresh: Street, fleet: Fleet, store: OwnerStore, nodes: Sequence[str] = (), **options: Any
-) -> Report:
+async def run(fresh: Street, fleet: Fleet, store: OwnerStore, nodes: Sequence[str] = (), **options: Any) -> Report:
     keys = KeyFile(collectors=[fresh.key])
     fleet.fill(keys)
     plan = Plan(

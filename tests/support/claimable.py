@@ -154,9 +154,7 @@ class Street:
 
 
 @contextmanager
-def street(
-    folder: Path, *, speed: float = 1, seed: int = 1, start: bool = True, **made_with: Any
-) -> Iterator[Street]:
+def street(folder: Path, *, speed: float = 1, seed: int = 1, start: bool = True, **made_with: Any) -> Iterator[Street]:
     """A node fresh from the factory, running. `made_with`: fields of the Street."""
     label = drawn(folder, 0)
     with (

@@ -22,6 +22,7 @@ OWNERS = (
     "recovery_hours",
     "site",
     "udp",
+    "udp_port",
     "discovery",
     "nearby",
 )

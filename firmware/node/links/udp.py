@@ -21,7 +21,7 @@ _PEERS = 8
 class UdpLink(Serving):
     """`hal.random` numbers the messages: where it wants a radio, there has to be one."""
 
-    def __init__(self, hal, server, host="0.0.0.0", port=PORT):
+    def __init__(self, hal, server, port=PORT, host="0.0.0.0"):
         layer = Udp(hal.random, _PEERS)
         layer.needs_echo = True
         Serving.__init__(self, hal, layer, server)

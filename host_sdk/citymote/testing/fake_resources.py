@@ -42,6 +42,7 @@ _LEAST = {
 }  # fmt: skip
 _OWNERS = (
     "collector_key", "unsealed", "discovery", "nearby", "update_root", "update_hss", "recovery_hours", "site", "udp",
+    "udp_port",
 )  # fmt: skip
 _SECRET = ("broker_password", "broker_key", "network")
 _KNOWN = frozenset(
@@ -49,7 +50,7 @@ _KNOWN = frozenset(
         "network", "broker_host", "broker_port", "broker_tls", "broker_user", "broker_password", "broker_ca",
         "broker_cert", "broker_key", "broker_name", "collector_key", "unsealed", "interval", "batch", "max_delay",
         "profile", "station", "place", "site", "update_root", "update_hss", "update_url", "recovery_hours", "udp",
-        "discovery", "nearby", "time_source", "status_interval",
+        "udp_port", "discovery", "nearby", "time_source", "status_interval",
     )
 )  # fmt: skip
 _FAILURES = 3
