@@ -240,6 +240,41 @@ def main():
     assert "(self) + 1" in quiet and "self." not in quiet
 
 
+def test_what_others_put_into_the_slots_of_an_object_does_not_meet_there(tmp_path: Path) -> None:
+    """Each of the two names is another class's as well, so that both are renamed; they are slots of one."""
+    sources = {
+        "engine.py": b"""
+class Found:
+    __slots__ = ("origin", "sequence", "signer")
+
+    def place(self):
+        return self.origin
+
+class First:
+    def __init__(self):
+        self.sequence = 1
+
+    def next(self):
+        return self.sequence + 1
+
+class Second:
+    def __init__(self):
+        self.signer = 5
+
+    def next(self):
+        return self.signer + 1
+
+def main():
+    made = Found()
+    made.origin, made.sequence, made.signer = "here", First().next(), Second().next()
+    print(made.place(), made.sequence, made.signer)
+""",
+        "entry.py": b"from engine import main\n\nif True:\n    main()\n",
+    }
+    told = Layout({"core": ("engine",)}, ("core",), (), {}, raw=("entry.py",))
+    assert run(tmp_path / "after", linking.link(sources, told).sources) == run(tmp_path / "before", sources)
+
+
 def test_an_assigned_global_is_refused() -> None:
     with pytest.raises(LinkError, match=r"tools\.py:\d+: a global"):
         assigning = b"\ndef f():\n    global TABLE\n    TABLE = 1\n"

@@ -334,6 +334,7 @@ class _Linker:
         linker_added = self._helpers()
         trees = [chunk.node for chunk in self.chunks.values()]
         attributes = names.attributes(self.program, trees, self.layout)
+        names.rename_slots(trees, attributes)
         units: defaultdict[str, list[Chunk]] = defaultdict(list)
         for chunk in self.chunks.values():
             units[chunk.unit].append(chunk)

@@ -169,11 +169,26 @@ def _members(node: ast.AST) -> Iterator[str]:
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield child.name
             elif isinstance(child, ast.Assign):
-                for target in child.targets:
-                    yield from (n.id for n in walk(target) if isinstance(n, ast.Name))
+                yield from (n.id for target in child.targets for n in walk(target) if isinstance(n, ast.Name))
+                yield from (str(slot.value) for slot in _slots(child))  # what others give to its objects
     for child in walk(node):
         if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id == "self":
             yield child.attr
+
+
+def _slots(node: ast.AST) -> list[ast.Constant]:
+    """The names in `__slots__ = (...)`."""
+    if not isinstance(node, ast.Assign) or "__slots__" not in [ast.unparse(n) for n in node.targets]:
+        return []
+    return [n for n in walk(node.value) if isinstance(n, ast.Constant)]
+
+
+def rename_slots(trees: Iterable[ast.AST], new: Mapping[str, str]) -> None:
+    """A class's slots are called as its attributes are."""
+    for tree in trees:
+        for node in walk(tree):
+            for slot in _slots(node):
+                slot.value = new.get(str(slot.value), slot.value)
 
 
 def _set_from_outside(trees: Iterable[ast.AST], members: Mapping[str, set[int]]) -> set[str]:
