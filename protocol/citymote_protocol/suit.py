@@ -1,6 +1,8 @@
 """SUIT manifests as an application's update carries them (draft-ietf-suit-manifest-37, profiled in SPEC 14.6).
 
-    manifest = yield from open_steps(crypto, envelope, keys)     the signature holds, and only then it is parsed
+    manifest = yield from open_steps(crypto, source, keys)     the signature holds, and only then it is parsed
+
+`source` is the envelope as an open file: what comes before the index is read into memory, the index never is.
 
 One component, whose image is the file index and rides in the envelope; one straight line of commands: vendor, class,
 override parameters, fetch, image match. Nothing branches, nothing is looped, nothing is passed over: what is not this
@@ -10,7 +12,8 @@ sequence is accepted, is `judge`'s. Signing is the host's (citymote.update).
 
 from . import cbor
 from .cbor_bytes import byte_string
-from .errors import FrameError
+from .cbor_write import BYTES
+from .errors import TRAILING, FrameError
 
 ENVELOPE = "envelope"  # not the form of this profile
 SIGNATURE = "signature"  # by no key of the set, or over other bytes
@@ -31,15 +34,22 @@ HSS_LMS = -46
 SHA256 = -16
 
 _TAG = 107
+_HEADS = 24  # bytes that hold the heads, and the short text, between two long strings
+_CHUNK = 512
 _PROTECTED = b"\xa1\x01\x28"  # {1: -9}
 _PROTECTED_HSS = b"\xa1\x01\x38\x2d"  # {1: -46}
 
 
 class Manifest:
-    """What was signed. `index` is the image, whose digest has been compared; `role` is the signing key's, `kind` the
-    node's own note of what is updated."""
+    """What was signed. `digest` and `size` are the index's, which has been compared; `role` is the signing key's and
+    `signer` its id; `kind` the node's own note of what is updated."""
 
-    __slots__ = ("class_id", "index", "kind", "role", "sequence", "vendor_id")
+    __slots__ = ("at", "class_id", "digest", "kind", "role", "sequence", "signer", "size", "source", "vendor_id")
+
+    def index(self):
+        """The source, where the index begins: `size` bytes of it follow."""
+        self.source.seek(self.at)
+        return self.source
 
 
 def to_be_signed(digest, protected=_PROTECTED):
@@ -80,38 +90,76 @@ def _block(data):
     return algorithm, kid, signature
 
 
-def read_envelope(data):
-    """(digest bytes as signed, blocks, manifest bytes, index): nothing of it is to be trusted yet."""
-    if len(data) > MOST:
-        raise FrameError("too_large", "%d bytes of manifest" % len(data))
-    outer = cbor.Reader(data)
+def _heads(source, at, total):
+    # A reader of the few heads at that place: what they announce is held against all that is there.
+    source.seek(at)
+    reader = cbor.Reader(source.read(_HEADS))
+    reader.end = total - at
+    return reader
+
+
+def _taken(source, at, size):
+    source.seek(at)
+    return source.read(size)
+
+
+def read_envelope(source):
+    """(digest bytes as signed, blocks, manifest bytes, where the index begins, its size): nothing to be trusted yet."""
+    total = source.seek(0, 2)
+    if total > MOST:
+        raise FrameError("too_large", "%d bytes of manifest" % total)
+    outer = _heads(source, 0, total)
     outer.tag(_TAG)
     if outer.map(3) != 3 or outer.integer(0, 9) != 2:
         raise FrameError(ENVELOPE, "not {2: authentication, 3: manifest, %r: index}" % INDEX)
-    authentication = cbor.Reader(outer.bytes(MOST))
+    size = outer.length(BYTES, MOST)
+    at = outer.pos
+    authentication = cbor.Reader(_taken(source, at, size))
+    at += size
+    outer = _heads(source, at, total)
     if outer.integer(0, 9) != 3:
         raise FrameError(ENVELOPE, "no manifest")
-    manifest = outer.bytes(MOST)
+    size = outer.length(BYTES, MOST)
+    at += outer.pos
+    manifest = _taken(source, at, size)
+    at += size
+    outer = _heads(source, at, total)
     if outer.text(8) != INDEX:
         raise FrameError(ENVELOPE, "no index")
-    index = outer.bytes(MOST)
-    outer.finish()
+    size = outer.length(BYTES, MOST)
+    at += outer.pos
+    if at + size != total:
+        raise FrameError(TRAILING, "%d bytes after the end" % (total - at - size))
     count = authentication.array(1 + MAX_BLOCKS)
     if count < 2:
         raise FrameError(ENVELOPE, "no signature")
     digest = authentication.bytes(64)
     blocks = [_block(authentication.bytes(MOST)) for _ in range(count - 1)]
     authentication.finish()
-    return digest, blocks, manifest, index
+    return digest, blocks, manifest, at, size
 
 
-def open_steps(crypto, data, keys, key_id, hss=b""):
+def _image_steps(crypto, source, at, size):
+    # The digest of what lies there, some at a time.
+    found = crypto.sha256()
+    source.seek(at)
+    while size:
+        piece = source.read(min(size, _CHUNK))
+        if not piece:
+            break
+        size -= len(piece)
+        found.update(piece)
+        yield
+    return found.digest()
+
+
+def open_steps(crypto, source, keys, key_id, hss=b""):
     """Generator: the Manifest that one of `keys` ((compressed key, role), ...) has signed; `key_id(key)` names one.
 
     `hss`: the HSS-LMS public key (RFC 8554) that has to have signed as well, where the owner asks for that.
     """
-    digest, blocks, manifest, index = read_envelope(data)
-    role = None
+    digest, blocks, manifest, at, size = read_envelope(source)
+    role = signer = None
     for algorithm, kid, signature in blocks:
         if algorithm != ESP256:
             continue  # another signature over the same digest, for those who ask for it
@@ -122,7 +170,7 @@ def open_steps(crypto, data, keys, key_id, hss=b""):
                 signed = crypto.sha256(to_be_signed(digest)).digest()
                 if not (yield from verify_steps(key, signed, signature)):
                     raise FrameError(SIGNATURE, "another key, or altered bytes")
-                role = its_role
+                role, signer = its_role, kid
         if role is not None:
             break
     if role is None:
@@ -132,11 +180,10 @@ def open_steps(crypto, data, keys, key_id, hss=b""):
     if crypto.sha256(byte_string(manifest)).digest() != _digest(digest):
         raise FrameError(DIGEST, "the signature is another manifest's")
     made = _manifest(manifest)
-    image, size = made.index
-    if len(index) != size or crypto.sha256(index).digest() != image:
+    if made.size != size or made.digest != (yield from _image_steps(crypto, source, at, size)):
         raise FrameError(DIGEST, "the index is another manifest's")
-    made.index = index
-    made.role = role
+    made.source, made.at = source, at
+    made.role, made.signer = role, signer
     return made
 
 
@@ -163,7 +210,7 @@ def _manifest(data):
     _key(reader, 2)
     made.sequence = reader.uint()
     _key(reader, 3)
-    made.vendor_id, made.class_id, made.index = _common(reader.bytes(512))
+    made.vendor_id, made.class_id, made.digest, made.size = _common(reader.bytes(512))
     _key(reader, 7)
     _validate(reader.bytes(16))
     _key(reader, 20)
@@ -213,7 +260,7 @@ def _common(data):
     _condition(shared, 1)
     _condition(shared, 2)
     shared.finish()
-    return vendor, class_, (image, size)
+    return vendor, class_, image, size
 
 
 def _validate(data):

@@ -82,9 +82,9 @@ def instants(hours: float) -> set[int]:
 
 
 def asked(publisher: Publisher, node: VirtualNode) -> int:
-    """Bytes of an answer to the question for an update."""
-    name = node.event_data("identity")[0]["node"]
-    return sum((publisher.folder / path).stat().st_size for path in ("keys", f"nodes/{name}.suit"))
+    """Bytes of the answer to a question for an update: the envelope comes once to be known, and once to be kept."""
+    offer = f"nodes/{node.event_data('identity')[0]['node']}.suit"
+    return sum((publisher.folder / path).stat().st_size for path in ("keys", offer, offer))
 
 
 def booted(slot: int, floor: int, why: int = 0) -> slots.BootRecord:

@@ -125,7 +125,8 @@ def mounted(power, label, at):
 def install(files, sequence, running, at):
     """What the node does, with the files for a road."""
     made = Installer(at, running)
-    made.begin(index(files))
+    data = index(files)
+    made.begin(io.BytesIO(data), len(data), sha256(data).digest())
     while True:
         drain(made.prepare())
         if made.wanted is None:

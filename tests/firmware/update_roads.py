@@ -7,11 +7,13 @@ Prints JSON.
 
 import asyncio
 import gc
+import io
 import json
 import os
 import sys
 import time
 from binascii import hexlify
+from hashlib import sha256
 
 import slots
 import vfs
@@ -243,7 +245,8 @@ def factory(hal):
     hal.attach("slot_a", "/app", True)
     hal.attach("config", "/config", True)
     made = Installer("/app", "/nowhere")
-    made.begin(read("index1"))
+    index = read("index1")
+    made.begin(io.BytesIO(index), len(index), sha256(index).digest())
     while True:
         for _ in made.prepare():
             pass

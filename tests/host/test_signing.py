@@ -25,6 +25,7 @@ from citymote.update import facts, hss_key, lms, signing
 from citymote.update.bundle import Bundle, Target, read
 from citymote.update.hss_key import HssError, HssKey, Record
 from citymote.update.keyring import Key, KeySet, KeySetError, check, key_id, open_set, public_key
+from citymote.update.manifest import parts
 from citymote.update.publish import Publication, PublishError
 from citymote.update.version import Version
 from citymote.vault import Vault
@@ -587,7 +588,7 @@ def test_a_manifest_bears_both_signatures_and_a_node_takes_the_one_that_it_knows
     signed = signing.sign_bundle(bundle("1.4.2", "rv32imc"), 3, signers)
     envelope = signed.envelopes["rv32imc"]
     assert check(envelope, KeySet(0, ()).changed([key(ONE)])).sequence == 3
-    digest, blocks, _, _ = suit.read_envelope(envelope)
+    digest, blocks, _, _ = parts(envelope)
     algorithm, kid, signature = blocks[0]
     assert (algorithm, kid) == (-46, hss.kid)
     structure = cbor2.dumps(["Signature1", cbor2.dumps({1: -46}), b"", bytes(digest)])

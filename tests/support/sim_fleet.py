@@ -14,13 +14,11 @@ from typing import Any
 
 from citymote.decode import Frame, decode_bare
 from citymote.storage.base import Store
-from citymote.update.manifest import sequence_of
+from citymote.update.manifest import parts, sequence_of
 from citymote.update.publish import Publication
 from citymote_protocol import event as _event
-from citymote_protocol import suit as _suit
 
 encode_event: Any = _event.encode_event
-suit: Any = _suit
 EPOCH_2000 = 946684800
 DOWNLOADING, VERIFIED, TRIAL, CONFIRMED, ROLLED_BACK, FAILED = range(2, 8)
 COLUMNS = tuple((quantity, 0) for quantity in (120, 121, 122, 123))
@@ -87,7 +85,7 @@ class SimFleet:
         envelope = self.publication.offered(node)
         if envelope is None or node in self._busy or self._seen.get(node) == envelope:
             return
-        sequence = sequence_of(suit.read_envelope(envelope)[2])
+        sequence = sequence_of(parts(envelope)[2])
         outcome = self.outcome(node, sequence)
         if outcome == "silent":
             return

@@ -11,7 +11,8 @@ from node.files import remove
 
 from . import record
 
-_SETTINGS = ("settings", "pending", "trial", "offer", "recovery", "ownertime", "updatekeys", "update")
+_SETTINGS = ("settings", "pending", "trial", "offer", "recovery", "ownertime")
+_UPDATE = ("updatekeys", "update", "image", "envelope", "asked")
 
 
 def _empty(path):
@@ -29,7 +30,7 @@ def wipe(owner):
     if owner.wipe in (record.READINGS, record.FACTORY):
         _empty("/store")
     if owner.wipe >= record.SETTINGS:
-        for name in _SETTINGS:
+        for name in _SETTINGS + _UPDATE:
             remove("/config/" + name + ".new")
             remove("/config/" + name)
     if owner.wipe == record.FACTORY:

@@ -7,15 +7,12 @@ starts the image once and comes back by itself unless the application calls it g
 
 from hashlib import sha256
 
-from node.files import load, save
-
 from citymote_protocol.file_index import entries
 
-from .installer import Broken
+from .installer import Broken, index_of, take_index
 
 PART = 16384
 BLOCK = 4096
-_INDEX = "/config/image"
 
 
 def names_a_runtime(manifest, vendor, build):
@@ -31,6 +28,8 @@ def names_a_runtime(manifest, vendor, build):
 class ImageInstaller:
     """`place`: the partition, as esp32.Partition has it."""
 
+    index = "/config/image"
+
     def __init__(self, place):
         self._place = place
         self._at = 0  # of the wanted part in the partition
@@ -39,41 +38,24 @@ class ImageInstaller:
         self.wanted = None
         self.fetched = 0
 
-    def begin(self, index):
+    def begin(self, source, size, digest):
         """Take an index whose signature has been verified; Broken where it is none of an image that fits."""
+        begin = source.tell()
         at = 0
         last = PART
-        position = 0
-
-        def read(n):
-            nonlocal position
-            position += n
-            return index[position - n : position]
-
-        for number, (name, size, packed, _) in enumerate(entries(read, len(index))):
-            if name != "image/%03d" % number or packed or last != PART or not 0 < size <= PART:
+        for number, (name, length, packed, _) in enumerate(entries(source.read, size)):
+            if name != "image/%03d" % number or packed or last != PART or not 0 < length <= PART:
                 raise Broken("not the parts of an image")
-            last = size
-            at += size
+            last = length
+            at += length
         if at > self._place.info()[3]:
             raise Broken("the image has %d bytes, its place %d" % (at, self._place.info()[3]))
-        if self.index() != index:
-            save(_INDEX, index)
-
-    def index(self):
-        return load(_INDEX, 8192) or b""
+        source.seek(begin)
+        take_index(self.index, source, size, digest)
 
     def items(self):
         """The entries of the index."""
-        index = self.index()
-        position = 0
-
-        def read(n):
-            nonlocal position
-            position += n
-            return index[position - n : position]
-
-        return entries(read, len(index))
+        return index_of(self.index)
 
     def _is(self, at, size, digest):
         found = sha256()
@@ -89,14 +71,18 @@ class ImageInstaller:
         self.wanted = None
         self.fetched = 0
         at = 0
-        for item in self.items():
-            if at >= self._good:
-                if not (yield from self._is(at, item[1], item[3])):
-                    self.wanted = item
-                    self._at = at
-                    return
-                self._good = at + item[1]
-            at += item[1]
+        items = self.items()
+        try:
+            for item in items:
+                if at >= self._good:
+                    if not (yield from self._is(at, item[1], item[3])):
+                        self.wanted = item
+                        self._at = at
+                        return
+                    self._good = at + item[1]
+                at += item[1]
+        finally:
+            items.close()
 
     def write(self, data):
         """The next bytes of `wanted`."""
@@ -131,10 +117,14 @@ class ImageInstaller:
     def finish(self, sequence):
         """Steps: everything is read back once more."""
         at = 0
-        for _, size, _, digest in self.items():
-            if not (yield from self._is(at, size, digest)):
-                raise Broken("the image was damaged on flash")
-            at += size
+        items = self.items()
+        try:
+            for _, size, _, digest in items:
+                if not (yield from self._is(at, size, digest)):
+                    raise Broken("the image was damaged on flash")
+                at += size
+        finally:
+            items.close()
 
 
 async def watch_runtime(node, state):

@@ -34,14 +34,39 @@ def remove(path):
         os.remove(path)
 
 
-def index_of(root):
-    """The entries of the index that lies in a slot; none where there is none.
+def digest_of(path):
+    """SHA-256 of a file's bytes; b"" where it cannot be read."""
+    found = sha256()
+    try:
+        for _ in digest_steps(path, found):
+            pass
+    except OSError:
+        return b""
+    return found.digest()
+
+
+def take_index(path, source, size, digest):
+    """Make an index the one that lies there: `size` bytes of an open file. OSError where the flash does not take it."""
+    if digest_of(path) == digest:
+        return
+    with open(path + ".new", "wb") as f:
+        while size:
+            piece = source.read(min(size, CHUNK))
+            if not piece:
+                break
+            size -= len(piece)
+            f.write(piece)
+    os.rename(path + ".new", path)
+
+
+def index_of(path):
+    """The entries of an index; none where there is none.
 
     Who does not take them all closes it: a file that is open when its filesystem goes brings the interpreter down.
     """
     try:
-        total = os.stat(root + "/index")[6]
-        f = open(root + "/index", "rb")
+        total = os.stat(path)[6]
+        f = open(path, "rb")
     except OSError:
         return
     with f:
@@ -67,6 +92,7 @@ class Installer:
     def __init__(self, root, running):
         self._root = root
         self._running = running
+        self.index = root + "/index"
         self.wanted = None  # (name, size, packed, digest) that `write` is for
         self.fetched = 0  # bytes of it that are durable, or will be with the next sync
         self._path = ""
@@ -75,29 +101,17 @@ class Installer:
 
     def items(self):
         """The entries of the index that is being installed."""
-        return index_of(self._root)
+        return index_of(self.index)
 
-    def index(self):
-        """Its bytes."""
-        try:
-            with open(self._root + "/index", "rb") as f:
-                return f.read()
-        except OSError:
-            return b""
-
-    def begin(self, index):
-        """Take an index whose signature has been verified; the slot is not startable from here on."""
+    def begin(self, source, size, digest):
+        """Take an index whose signature has been verified, `size` bytes of an open file; the slot is whole no more."""
         remove(self._root + "/whole")
-        path = self._root + "/index"
-        if self.index() != index:
-            with open(path + ".new", "wb") as f:
-                f.write(index)
-            os.rename(path + ".new", path)
+        take_index(self.index, source, size, digest)
 
     def prepare(self):
         """Steps: find or copy files until one is missing; then `wanted` is that one, or None when none is missing."""
         self.wanted = None
-        items = index_of(self._root)
+        items = self.items()
         try:
             for item in items:
                 name, size, _, digest = item
@@ -139,7 +153,7 @@ class Installer:
 
     def _copy(self, name, size, digest):
         source = None
-        for theirs, _, _, found in index_of(self._running):
+        for theirs, _, _, found in index_of(self._running + "/index"):
             if found == digest:
                 source = self._running + "/" + theirs
         if source is None or not exists(source):
@@ -235,7 +249,7 @@ class Installer:
 
     def finish(self, sequence):
         """Steps: read everything back, remove what does not belong, and mark the slot as whole."""
-        items = index_of(self._root)
+        items = self.items()
         try:
             for name, size, _, digest in items:
                 if not (yield from self._is(self._root + "/" + name, size, digest)):
@@ -266,6 +280,6 @@ class Installer:
 
     def _lists(self, name):
         found = False
-        for item in index_of(self._root):
+        for item in self.items():
             found = found or item[0] == name
         return found

@@ -7,38 +7,38 @@ on over another road where it was. The node samples meanwhile; only the switch a
 
 import asyncio
 import json
+import os
 import sys
-from binascii import hexlify, unhexlify
-from hashlib import sha256
+from binascii import hexlify
 
+from node.files import remove
 from node.journal import INFO, WARNING, reason
 from node.supervisor import stop
 
-from .installer import Broken, Installer
+from .installer import Broken, Installer, digest_of, take_index
 from .state import (
     APPLICATION,
     BOARD,
     BROKEN,
     DOWNLOADING,
+    ENVELOPE,
     FAILED,
     FLASH,
     GONE,
     IMAGE,
-    NO_PLACE,
-    NO_ROOT,
     REFUSED,
     RUNTIME,
     TRIAL,
     VERIFIED,
     Refused,
     State,
+    clear,
+    in_steps,
     tell,
 )
 
-_KEYS = "/config/updatekeys"
 _NEXT = "/next"
 _RUNNING = "/app"
-_MENDABLE = (BROKEN, FLASH, GONE)  # what the same offer may overcome another time
 _TRIES = 3  # of a file whose content is not what was signed
 _WAIT = 5000  # ms before a road that broke is tried again; doubled up to the longest
 _LONGEST = 600000
@@ -48,63 +48,6 @@ _HEARD = 5000  # ms in which whoever carries an update, or watches it, hears tha
 
 class Worn(Exception):
     """The other slot does not take what is written."""
-
-
-async def _steps(steps):
-    # Short steps, so that the rest of the node goes on between them. `enrol` has the same, and is gone by now.
-    try:
-        while True:
-            try:
-                next(steps)
-            except StopIteration as e:
-                return e.value
-            await asyncio.sleep_ms(0)
-    finally:
-        steps.close()  # what is cancelled leaves no file open on a filesystem that goes
-
-
-def _key_id(key):
-    return sha256(key).digest()[:6]
-
-
-class Hashing:
-    """All of a crypto provider that a signature's verification asks for."""
-
-    def __init__(self):
-        self.sha256 = sha256
-
-
-def key_set():
-    """The key set that this node trusts, or None."""
-    from node.files import load
-
-    from citymote_protocol import keyset
-
-    data = load(_KEYS)
-    return keyset.read(data) if data else None
-
-
-async def take_keys(settings, statement, again=False):
-    """Trust a newer key set of the root; Refused where it is none. `again`: the one that is trusted may come again."""
-    from node.files import save
-
-    from citymote_protocol import keyset
-
-    if not settings["update_root"]:
-        raise Refused(NO_ROOT, "no update_root is set: nobody may sign updates for this node")
-    have = key_set()
-    root = unhexlify(settings["update_root"])
-    least = have.epoch if have else 0
-    try:
-        found = await _steps(keyset.open_steps(Hashing(), statement, root, least - again if least else 0))
-    except ValueError as e:
-        raise Refused(REFUSED, str(e), getattr(e, "code", "signature"))
-    data = keyset.write(found.epoch, found.keys)
-    if found.epoch > least:
-        save(_KEYS, data)
-    elif data != keyset.write(have.epoch, have.keys):
-        raise Refused(REFUSED, "another key set of epoch %d" % least, keyset.EPOCH)
-    return found.epoch
 
 
 class Manager:
@@ -122,6 +65,7 @@ class Manager:
         self._worn = None  # what a push has found
         self._pushed = asyncio.Event()
         self._told = 0
+        self.road = asyncio.Lock()  # held by who has a connection to a file server: two are more than a chip's TLS has
         self.waits = None  # uptime since which it only waits, for a road or for the window
 
     def release(self, root=_RUNNING):
@@ -129,16 +73,15 @@ class Manager:
         with open(root + "/release.json") as f:
             return json.load(f)
 
-    def offered(self, envelope):
-        """Whether this is the envelope that it works on."""
-        return sha256(envelope).digest()[:8] == self.state.offer
+    async def begin(self, path, offer, url="", later=False):
+        """Take the envelope that lies there and set to work; `offer`: 8 bytes of its digest. Refused says why not.
 
-    async def begin(self, envelope, url=""):
-        """Take an offer and set to work; Refused says why not."""
+        `later`: a server offers it, of which there may be several: only a higher sequence takes the place of another.
+        """
         node = self._node
         node.updating = self
         try:
-            await self.offer(envelope, url)
+            await self.offer(path, offer, url, later)
         except BaseException:
             node.updating = None
             raise
@@ -146,9 +89,8 @@ class Manager:
 
     def also(self, url):
         """The files can be had there, too: what somebody has begun to push goes on from the server."""
-        self.state.url = url
-        self.state.save()
-        self._pushed.set()
+        if self.state.also(url):
+            self._pushed.set()
 
     def launch(self):
         """Do the rest beside everything else; until it is done, `node.updating` is this."""
@@ -160,42 +102,78 @@ class Manager:
         """Leave it where it is; it goes on from there when it is launched again, after a reset too."""
         if self._task is not None:
             await stop(self._task)
+        self._rest()
 
-    async def replace(self, envelope):
-        """Work on another envelope from here on; Refused leaves everything as it was."""
+    def _rest(self):
+        if self._node.updating is self:
+            self._node.updating = None
+            self._node.awake = False
+
+    async def doubt(self):
+        """The keys have changed: go no further with what was signed by one that is gone."""
+        if self._task is not None and self._revoked():
+            await self.stop()
+
+    async def replace(self, path, offer, url="", later=False):
+        """Work on another envelope from here on; one that is refused changes nothing."""
         if self._task is None:
             raise Refused(REFUSED, "another offer is looked at", "trial")
-        await self._verified(envelope)
-        await self.stop()
-        self.state.state = FAILED
-        await self.offer(envelope)
+        with open(path, "rb") as source:
+            manifest = await self._verified(source, later)
+            await self.stop()
+            self._no_trial()
+            self._take(manifest, offer, url)
         self.launch()
 
-    async def offer(self, envelope, url=""):
-        """Take an envelope; Refused says why not. After this `run` does the rest, also after a reset."""
-        state = self.state
-        if self._record.state or state.state == TRIAL:
+    def _no_trial(self):
+        if self._record.state or self.state.state == TRIAL:
             # the other slot has what comes back when this application fails
             raise Refused(REFUSED, "the application that runs is on trial itself", "trial")
-        offer = sha256(envelope).digest()[:8]
-        if offer == state.offer and not (state.state == FAILED and state.reason in _MENDABLE):
-            if url and url != state.url:
-                state.url = url
-                state.save()
+
+    async def offer(self, path, offer, url="", later=False):
+        """Take an envelope; Refused says why not. After this `run` does the rest, also after a reset."""
+        state = self.state
+        self._no_trial()
+        if offer == state.offer and not state.again():
+            if url:
+                state.also(url)
             return
         try:
-            manifest = await self._verified(envelope)
+            with open(path, "rb") as source:
+                self._take(await self._verified(source, later), offer, url)
         except Refused as e:
             if state.state not in (DOWNLOADING, VERIFIED, TRIAL):  # what nobody signed ends nothing that runs
                 self._fail(e.code, str(e))
             raise
+
+    async def _verified(self, source, later):
+        from .judge import verified
+
+        manifest = await verified(self._node, self.release(), self._record.floor, source)
+        if later and self.state.state in (DOWNLOADING, VERIFIED) and manifest.sequence <= self.state.sequence:
+            raise Refused(REFUSED, "%d is not above what is under way" % manifest.sequence, "trial")
+        return manifest
+
+    def _revoked(self):
+        # Whether the key that signed this may no longer sign; that is the end of it.
+        from .judge import trusted
+
+        if trusted(self.state.signer):
+            return False
+        self._fail(REFUSED, "the key that signed it has been revoked")
+        return True
+
+    def _take(self, manifest, offer, url):
+        # What has been verified is what the other slot becomes from here on.
+        state = self.state
         state.state, state.reason, state.progress = DOWNLOADING, 0, 0
         state.kind = manifest.kind
-        state.sequence, state.role, state.offer, state.url = manifest.sequence, manifest.role, offer, url
-        state.index = sha256(manifest.index).digest()
+        state.sequence, state.role, state.signer = manifest.sequence, manifest.role, manifest.signer
+        state.offer, state.url, state.index = offer, url, manifest.digest
         try:
             self._raise_floor(manifest)
-            self._open(manifest.index)
+            self._open()
+            self._made.begin(manifest.index(), manifest.size, manifest.digest)
         except OSError as e:
             self._close()
             self._fail(FLASH, "the slot cannot be written: %s" % reason(e))
@@ -216,51 +194,7 @@ class Manager:
             record.floor = manifest.sequence - 1
             record.save()
 
-    async def _verified(self, envelope):
-        from citymote_protocol import suit
-        from citymote_protocol.file_index import entries
-
-        if not self._settings["update_root"]:
-            raise Refused(NO_ROOT, "no update_root is set: nobody may sign updates for this node")
-        have = key_set()
-        if have is None:
-            raise Refused(NO_ROOT, "no key set has come from the root yet")
-        about = self.release()
-        try:
-            hss = unhexlify(self._settings["update_hss"])
-            manifest = await _steps(suit.open_steps(Hashing(), envelope, have.keys, _key_id, hss))
-            vendor = unhexlify(about["vendor"])
-            manifest.kind = APPLICATION
-            if manifest.class_id != unhexlify(about["class"]):
-                self._image(manifest, vendor)
-            suit.judge(manifest, vendor, manifest.class_id, self._record.floor)
-            position = 0
-
-            def read(n):
-                nonlocal position
-                position += n
-                return manifest.index[position - n : position]
-
-            for _ in entries(read, len(manifest.index)):
-                pass
-        except ValueError as e:
-            raise Refused(REFUSED, str(e), getattr(e, "code", "index"))
-        return manifest
-
-    def _image(self, manifest, vendor):
-        # What is not for this application may be a runtime for this chip; else it is refused.
-        from citymote_protocol import suit
-
-        from .image import names_a_runtime
-
-        images = self._hal.images()
-        if not names_a_runtime(manifest, vendor, images.build()):
-            raise Refused(REFUSED, "for another kind of chip", suit.CLASS)
-        if images.place() is None:
-            raise Refused(NO_PLACE, "this board has one place for a runtime: update it over USB", suit.CLASS)
-        manifest.kind = IMAGE
-
-    def _open(self, index=None):
+    def _open(self):
         # The other slot, mounted, and the installer over it; for an image its place.
         if self._made is None and self.state.kind == IMAGE:
             from .image import ImageInstaller
@@ -272,8 +206,6 @@ class Manager:
             if not self._hal.attach(LABELS[self._record.slot ^ 1], _NEXT):
                 self._log(WARNING, "update: the other slot was blank or damaged: formatted")
             self._made = Installer(_NEXT, _RUNNING)
-        if index is not None:
-            self._made.begin(index)
 
     def _close(self):
         # Nothing of the other slot stays open when it is unmounted.
@@ -316,16 +248,19 @@ class Manager:
 
     async def run(self):
         """Everything after the offer, also one that a reset interrupted; ends with the switch or with a failure."""
+        # An error that nobody foresaw leaves it the one that is under way: it is started again in a while.
         try:
             await self._run()
         finally:
             self._close()
-            if self._node.updating is self:
-                self._node.updating = None
-                self._node.awake = False
+        self._rest()
 
     async def _run(self):
         state = self.state
+        switched = state.kind == APPLICATION and state.state == VERIFIED and state.turn != self._record.turn
+        if state.state not in (DOWNLOADING, VERIFIED) or switched or self._revoked():
+            return
+        clear(self._node)
         if state.state == DOWNLOADING:
             if not await self._install():
                 return
@@ -337,8 +272,8 @@ class Manager:
             door = self._node.door
             if door is not None and door.busy(self._hal.uptime_ms()):
                 await asyncio.sleep_ms(_HEARD)
-        if state.state == VERIFIED and (state.kind == IMAGE or state.turn == self._record.turn):
-            await self._window()
+        await self._window()
+        if not self._revoked():
             self._node.store.flush()
             self.switch()
 
@@ -364,13 +299,13 @@ class Manager:
         for attempt in (0, 1):
             try:
                 self._open()
-                if sha256(self._made.index()).digest() != state.index:
+                if digest_of(self._made.index) != state.index:
                     self._fail(GONE, "what was begun is not there any more: offer it again")
                     return False
                 await self._fetch_all()
                 if state.kind == APPLICATION:
                     await self._check()
-                await _steps(self._made.finish(state.sequence))
+                await in_steps(self._made.finish(state.sequence))
                 return True
             except Broken as e:
                 self._fail(BROKEN, str(e))
@@ -395,11 +330,20 @@ class Manager:
         # A slot that does not take what it should: once from the beginning, on a fresh filesystem.
         from slots import LABELS
 
-        index = self._made.index() if self._made else b""
+        digest = self.state.index
+        if self._made is not None:
+            self._copied(self._made.index, ENVELOPE, digest)
         self._close()
         self._hal.attach(LABELS[self._record.slot ^ 1], _NEXT, True)
         self._made = Installer(_NEXT, _RUNNING)
-        self._made.begin(index)
+        self._copied(ENVELOPE, self._made.index, digest)
+        remove(ENVELOPE)
+
+    def _copied(self, path, to, digest):
+        # An index is kept elsewhere meanwhile; where it cannot be read, it is found to be gone.
+        if digest_of(path) == digest:
+            with open(path, "rb") as f:
+                take_index(to, f, os.stat(path)[6], digest)
 
     async def _fetch_all(self):
         made = self._made
@@ -408,17 +352,16 @@ class Manager:
             total += packed or size
         tries = 0
         while True:
-            await _steps(made.prepare())
+            await in_steps(made.prepare())
             if made.wanted is None:
                 return
             done = 0
             for name, size, packed, _ in made.items():
                 if name < made.wanted[0]:
                     done += packed or size
-            self._progress(done, total)
             await self._fetch(done, total)
             try:
-                await _steps(made.settle())
+                await in_steps(made.settle())
                 tries = 0
             except Broken:
                 tries += 1
@@ -437,6 +380,7 @@ class Manager:
         made = self._made
         wait = _WAIT
         while not made.complete:
+            self._progress(done + made.fetched, total)
             worn, self._worn = self._worn, None
             if worn:
                 raise worn
@@ -447,7 +391,7 @@ class Manager:
                 continue
             before = made.fetched
             try:
-                await self._pull()
+                await self._pull(done, total)
             except (OSError, EOFError, asyncio.TimeoutError) as e:
                 self._log(WARNING, "update: %s" % (reason(e) or "the server has gone"))
                 wait = _WAIT if made.fetched > before else min(wait * 2, _LONGEST)
@@ -475,7 +419,7 @@ class Manager:
         except OSError as e:
             raise Worn(reason(e)) from None
 
-    async def _pull(self):
+    async def _pull(self, done, total):
         from node.links.http import Http
         from node.telemetry import der
 
@@ -483,22 +427,24 @@ class Manager:
         at = made.fetched
         s = self._settings
         tls = {"ca": der(s["broker_ca"])} if s["broker_ca"] else None
-        road = Http(self._hal.connect, self.state.url, tls)
-        try:
-            name = hexlify(made.wanted[3]).decode()
-            if await asyncio.wait_for_ms(road.get(name, at), _PATIENCE) is None:
-                raise OSError(2, "the server does not have %s" % name[:8])
-            while road.left and not made.complete:
-                data = await asyncio.wait_for_ms(road.read(512), _PATIENCE)
-                if made.fetched != at:
-                    return  # somebody pushes this file meanwhile
-                self._write(data)
-                at = made.fetched
-            if not made.complete:
-                raise OSError(2, "the server's %s is too short" % name[:8])
-        finally:
-            road.close()
-            self._sync()
+        async with self.road:
+            road = Http(self._hal.connect, self.state.url, tls)
+            try:
+                name = hexlify(made.wanted[3]).decode()
+                if await asyncio.wait_for_ms(road.get(name, at), _PATIENCE) is None:
+                    raise OSError(2, "the server does not have %s" % name[:8])
+                while road.left and not made.complete:
+                    data = await asyncio.wait_for_ms(road.read(512), _PATIENCE)
+                    if made.fetched != at:
+                        return  # somebody pushes this file meanwhile
+                    self._write(data)
+                    at = made.fetched
+                    self._progress(done + at, total)
+                if not made.complete:
+                    raise OSError(2, "the server's %s is too short" % name[:8])
+            finally:
+                road.close()
+                self._sync()
 
     async def _check(self):
         # What the new application says of itself, before it is started.

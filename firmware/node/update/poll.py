@@ -5,27 +5,14 @@ lie under `<update_url>/files/<digest>`: nothing that a static file server canno
 """
 
 import asyncio
-import gc
-import sys
 from hashlib import sha256
 
+from node.files import remove
 from node.journal import WARNING, reason
 
 _PATIENCE = 60000  # ms
-_MOST = 8192
-
-# What a question or a signature loads. Whoever is still at work with one of them has it in hand.
-_GONE = (
-    "node.update.manager",
-    "node.update.installer",
-    "node.links.http",
-    "citymote_protocol.file_index",
-    "citymote_protocol.suit",
-    "citymote_protocol.keyset",
-    "citymote_protocol.sign1",
-    "citymote_protocol.lms",
-    "citymote_protocol.p256",
-)
+_MOST_KEYS = 2048  # bytes of a key set's statement (SPEC 14.7.1)
+_ASKED = "/config/asked"  # the envelope that is judged
 
 
 def pause(interval, draw):
@@ -33,87 +20,137 @@ def pause(interval, draw):
     return interval * 500 + interval * 1000 * (draw[0] << 8 | draw[1]) // 65536
 
 
-async def _get(road, name):
+async def _get(road, name, take, most):
+    # An answer, piece by piece; whether there is one.
     size = await asyncio.wait_for_ms(road.get(name), _PATIENCE)
     if size is None:
-        return None
-    if size > _MOST:
+        return False
+    if size > most:
         raise OSError(7, "%s has %d bytes" % (name, size))
-    data = bytearray(size)  # taken once: an answer that grows takes twice its size
-    at = 0
     while road.left:
-        got = await asyncio.wait_for_ms(road.read(512), _PATIENCE)
-        data[at : at + len(got)] = got
-        at += len(got)
-    return data
+        take(await asyncio.wait_for_ms(road.read(512), _PATIENCE))
+    return True
 
 
-def clear():
-    """Let go of what was loaded for it; also after a failure, which may have been for want of memory."""
-    for name in _GONE:
-        sys.modules.pop(name, None)
-    gc.collect()
-
-
-async def look(node, record, refused=b""):
-    """Once: is there something new? b"", or eight bytes of the digest of an answer that is not for this node.
-
-    `refused`: what it was last time. A signature costs a small chip a second, and a file server goes on offering.
-    """
+async def _ask(node, url, refused):
+    # (key set, eight bytes of the digest of what is offered, of that and the keys, whether it lies there to be judged)
     from node.links.http import Http
     from node.telemetry import der
 
-    s = node.settings
-    tls = {"ca": der(s["broker_ca"])} if s["broker_ca"] else None
-    url = s["update_url"].rstrip("/")
-    road = Http(node.hal.connect, url, tls)
+    from .state import MOST, State
+
+    ca = node.settings["broker_ca"]
+    road = Http(node.hal.connect, url, {"ca": der(ca)} if ca else None)
+    name = "nodes/%s.suit" % node.name.hex()
+    keys = bytearray()
+    found = sha256()
+    offer = b""
     try:
-        keys = await _get(road, "keys")
-        envelope = await _get(road, "nodes/%s.suit" % node.name.hex())
+        await _get(road, "keys", keys.extend, _MOST_KEYS)
+        if await _get(road, name, found.update, MOST):
+            offer = found.digest()[:8]
+        seen = sha256(keys + offer).digest()[:8]
+        state = node.updating.state if node.updating else State()
+        news = state.again() if offer == state.offer else bool(offer) and seen != refused
+        if news:
+            found = sha256()
+            with open(_ASKED, "wb") as f:
+
+                def keep(piece):
+                    f.write(piece)
+                    found.update(piece)
+
+                await _get(road, name, keep, MOST)
+            if found.digest()[:8] != offer:
+                raise OSError(11, "the offer has changed meanwhile")
     finally:
         road.close()
-    if envelope is None:
-        return b""
-    if node.updating is not None:
-        if node.updating.offered(envelope):
-            node.updating.also(url + "/files")
-        return refused
-    offered = sha256(keys or b"")
-    offered.update(envelope)  # the two together would be one more copy
-    offered = offered.digest()[:8]
-    if offered == refused:
-        return refused
-    road = Http = None
-    clear()
-    from .manager import Manager, Refused, take_keys
+    return keys, offer, seen, news
 
-    if keys is not None:
-        try:
-            await take_keys(s, keys)
-        except Refused:
-            pass  # mostly the set that it has; an envelope by a key that it does not have is refused by itself
+
+async def look(node, record, refused=b""):
+    """Once: is there something new? Eight bytes of the digest of the answer, where nothing more is to be done about it.
+
+    `refused`: what that was last time. A signature costs a small chip a second, and a file server goes on offering. The
+    answer is hashed as it comes: an envelope is kept only if it is news, and on flash.
+    """
+    from .state import clear
+
+    url = node.settings["update_url"].rstrip("/")
     try:
-        await Manager(node, record).begin(envelope, url + "/files")
+        if node.updating is None:
+            found = await _ask(node, url, refused)
+        else:
+            async with node.updating.road:
+                found = await _ask(node, url, refused)
+        clear(node)
+        keys, offer, seen, news = found
+        if seen != refused and keys:
+            await _trust(node, keys)
+        if news:
+            again = await _take(node, record, offer, url + "/files")
+            return b"" if again else seen
+        _also(node, offer, url + "/files")
+        return seen
+    finally:
+        remove(_ASKED)
+
+
+async def _trust(node, keys):
+    from .judge import take_keys
+    from .state import Refused
+
+    try:
+        await take_keys(node, keys)
+    except Refused:
+        pass  # mostly the set that it has; an envelope by a key that it does not have is refused by itself
+
+
+async def _take(node, record, offer, files):
+    # Whether the same answer is worth another look.
+    from .state import Refused
+
+    made = node.updating
+    try:
+        if made is None:
+            from .manager import Manager
+
+            await Manager(node, record).begin(_ASKED, offer, files, True)
+        else:
+            await made.replace(_ASKED, offer, files, True)
     except Refused as e:
         node.log(WARNING, "updates: %s" % e)
-        return b"" if e.word == "trial" else offered
-    return b""
+        return e.word == "trial"
+    return False
+
+
+def _also(node, offer, files):
+    # What somebody has begun to push goes on from the server.
+    from .state import State
+
+    if node.updating is not None:
+        if offer == node.updating.state.offer:
+            node.updating.also(files)
+    else:
+        state = State()
+        if offer == state.offer:
+            state.also(files)
 
 
 async def poll(node, record):
     """For ever."""
+    from .state import clear
+
     refused = b""
     while True:
         await asyncio.sleep_ms(pause(node.settings["update_interval"], node.hal.random(2)))
         if record.state or not node.hal.joined():  # nothing is begun in a trial
-            continue
-        if node.updating is not None and node.updating.state.url:
             continue
         try:
             refused = await look(node, record, refused)
         except (OSError, EOFError, asyncio.TimeoutError) as e:
             node.log(WARNING, "updates: %s" % (reason(e) if str(e) else "no answer in time"))
         except MemoryError:
-            clear()  # before anything else is said
+            clear(node)  # before anything else is said
             node.log(WARNING, "updates: not enough memory now")
-        clear()
+        clear(node)

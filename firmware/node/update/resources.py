@@ -6,13 +6,17 @@ is whoever serves: `desk.door.node` the running node or None, `desk.server`, `de
 """
 
 import asyncio
+from hashlib import sha256
+
+from node.files import remove
 
 from citymote_protocol import cbor
 from citymote_protocol.coap import BAD_REQUEST, CHANGED, CONFLICT, CONTENT, SERVER_ERROR, TOO_LARGE_ENTITY, UNAVAILABLE
 from citymote_protocol.coap_server import FRESH, OBSERVABLE, STREAM, Refused
 
+from .state import ENVELOPE, MOST, State
+
 CBOR = 60
-_MOST = 8192  # bytes of an envelope (SPEC 14.6.1)
 _LEAST_PREFIX = 4  # bytes of a digest that name a file
 
 # path, flags, methods with what they need
@@ -30,8 +34,6 @@ def _node(desk):
 
 def told(node):
     """[state, reason, sequence, progress, wanted digest or null, offset, total]."""
-    from .state import State
-
     made = node.updating
     found = made.state if made else State()
     want = made.wanted if made else None
@@ -71,42 +73,71 @@ def _done(desk, work):
     raise Refused(SERVER_ERROR if word == "storage" else BAD_REQUEST, "%s: %s" % (word, error))
 
 
+class _Offer:
+    # An envelope on its way to the flash, where it is judged; its file is open until the last block has come.
+    def __init__(self, who):
+        self.who = who
+        self.size = 0
+        self.found = sha256()
+        self.file = open(ENVELOPE, "wb")
+
+    def add(self, piece):
+        self.file.write(piece)
+        self.found.update(piece)
+        self.size += len(piece)
+
+
+def _drop(desk):
+    kept = getattr(desk, "envelope", None)
+    desk.envelope = None
+    if kept is not None:
+        kept.file.close()
+    return kept
+
+
 def offer(desk, request):
     """POST update: an envelope, which may come in blocks."""
     node = _node(desk)
     who = request.session or request.peer
-    if request.offset == 0:
-        desk.envelope = (who, bytearray())
-    kept = getattr(desk, "envelope", None)
-    if kept is None or kept[0] is not who and kept[0] != who or len(kept[1]) != request.offset:
-        raise Refused(BAD_REQUEST, "block: the envelope begins anew")
-    if request.offset + len(request.payload) > _MOST:
-        desk.envelope = None
-        raise Refused(TOO_LARGE_ENTITY, "too_large")
-    kept[1].extend(request.payload)
-    if request.more:
-        return CHANGED
-    desk.envelope = None
-    yield from _done(desk, _offered(node, bytes(kept[1])))
+    try:
+        if request.offset == 0:
+            _drop(desk)
+            desk.envelope = _Offer(who)
+        kept = getattr(desk, "envelope", None)
+        if kept is None or kept.who is not who and kept.who != who or kept.size != request.offset:
+            raise Refused(BAD_REQUEST, "block: the envelope begins anew")
+        if request.offset + len(request.payload) > MOST:
+            _drop(desk)
+            raise Refused(TOO_LARGE_ENTITY, "too_large")
+        kept.add(request.payload)
+        if request.more:
+            return CHANGED
+        _drop(desk)
+    except OSError:
+        raise Refused(SERVER_ERROR, "storage")
+    yield from _done(desk, _offered(node, kept.found.digest()[:8]))
     return CHANGED
 
 
-async def _offered(node, envelope):
+async def _offered(node, offer):
     from .manager import Manager
 
     made = node.updating
-    if made is None:
-        await Manager(node, node.boot).begin(envelope)
-    elif not made.offered(envelope):
-        await made.replace(envelope)
+    try:
+        if made is None:
+            await Manager(node, node.boot).begin(ENVELOPE, offer)
+        elif made.state.offer != offer:
+            await made.replace(ENVELOPE, offer)
+    finally:
+        remove(ENVELOPE)
 
 
 def keys(desk, request):
     """PUT update/keys: a key set of the root."""
-    from .manager import take_keys
+    from .judge import take_keys
 
     node = _node(desk)
-    yield from _done(desk, take_keys(node.settings, request.payload, True))
+    yield from _done(desk, take_keys(node, request.payload, True))
     return CHANGED
 
 

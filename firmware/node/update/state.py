@@ -5,7 +5,10 @@ filled with, the digest of the envelope that brought it, and where its files are
 It is told as an event, sealed and acknowledged like a reading, so that whoever rolls out learns it from the node's key.
 """
 
+import asyncio
+import gc
 import struct
+import sys
 
 from node.files import load, save
 
@@ -14,8 +17,26 @@ NONE, OFFERED, DOWNLOADING, VERIFIED, TRIAL, CONFIRMED, ROLLED_BACK, FAILED = ra
 NO_ROOT, REFUSED, BROKEN, FLASH, RUNTIME, BOARD, GONE, NO_PLACE = range(4, 12)
 APPLICATION, IMAGE = 0, 1  # what is updated
 QUANTITIES = (120, 121, 122, 123)  # update_state, update_progress, update_sequence, update_reason
+MENDABLE = (BROKEN, FLASH, GONE)  # what the same offer may overcome another time
+ENVELOPE = "/config/envelope"  # the one that is looked at
+MOST = 8192  # bytes of an envelope (SPEC 14.6.1)
 _PATH = "/config/update"
-_FORM = "<BBBBBHII32s8s"
+_FORM = "<BBBBBHII32s8s6s"
+# What judging an offer loads, and what fetching it does. Whoever is still at work with one of them has it in hand.
+_JUDGING = (
+    "node.update.judge",
+    "citymote_protocol.suit",
+    "citymote_protocol.keyset",
+    "citymote_protocol.sign1",
+    "citymote_protocol.lms",
+    "citymote_protocol.p256",
+)
+_FETCHING = (
+    "node.update.manager",
+    "node.update.installer",
+    "node.links.http",
+    "citymote_protocol.file_index",
+)
 
 
 class Refused(Exception):
@@ -29,20 +50,22 @@ class Refused(Exception):
 
 class State:
     """`index`: digest of the index that is being installed; `offer`: of the envelope, 8 bytes; `url`: of the files;
-    `role`: of the key that signed; `turn`: the boot record's when all was verified, so that a start knows whether the
-    switch has been (of an image: 0 or 1, its place); `readings`: values in the last row of the application before."""
+    `role` and `signer` (id): of the key that signed; `turn`: the boot record's when all was verified, so that a start
+    knows whether the switch has been (of an image: 0 or 1, its place); `readings`: values in the last row of the
+    application before."""
 
     def __init__(self):
         self.state = self.reason = self.progress = self.role = self.kind = self.readings = 0
         self.sequence = self.turn = 0
         self.index = bytes(32)
         self.offer = bytes(8)
+        self.signer = bytes(6)
         self.url = ""
         data = load(_PATH)
         if data and len(data) >= struct.calcsize(_FORM):
             found = struct.unpack_from(_FORM, data)
             self.state, self.reason, self.progress, self.role, self.kind, self.readings = found[:6]
-            self.sequence, self.turn, self.index, self.offer = found[6:]
+            self.sequence, self.turn, self.index, self.offer, self.signer = found[6:]
             self.url = str(data[struct.calcsize(_FORM) :], "utf-8")
 
     def save(self):
@@ -57,11 +80,43 @@ class State:
             self.sequence,
             self.turn,
         )
-        save(_PATH, struct.pack(_FORM, *numbers, self.index, self.offer) + self.url.encode())
+        save(_PATH, struct.pack(_FORM, *numbers, self.index, self.offer, self.signer) + self.url.encode())
+
+    def again(self):
+        """Whether the same offer may be taken once more."""
+        return self.state == FAILED and self.reason in MENDABLE
+
+    def also(self, url):
+        """The files can be had there, too; whether that is news."""
+        if self.state != DOWNLOADING or url == self.url:
+            return False
+        self.url = url
+        self.save()
+        return True
 
     def values(self):
         """In the order of QUANTITIES."""
         return (self.state, self.progress, self.sequence, self.reason)
+
+
+async def in_steps(steps):
+    """What a generator of short steps returns; the rest of the node goes on between them."""
+    try:
+        while True:
+            try:
+                next(steps)
+            except StopIteration as e:
+                return e.value
+            await asyncio.sleep_ms(0)
+    finally:
+        steps.close()  # what is cancelled leaves no file open on a filesystem that goes
+
+
+def clear(node):
+    """Let go of what a question or a judgement has loaded; what an update that is under way works with stays."""
+    for name in _JUDGING if node.updating is not None else _JUDGING + _FETCHING:
+        sys.modules.pop(name, None)
+    gc.collect()
 
 
 def tell(node, found):

@@ -57,7 +57,7 @@ LATER = {
         "node.links.udp",
     ),
     # updates
-    "suit": ("citymote_protocol.suit", "citymote_protocol.keyset"),
+    "suit": ("citymote_protocol.suit", "citymote_protocol.keyset", "node.update.judge"),
     "install": ("citymote_protocol.file_index", "node.update.installer"),
     "manager": ("node.update.manager",),
     "carried": ("node.update.resources",),

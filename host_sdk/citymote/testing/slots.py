@@ -40,13 +40,13 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import os, vfs
 from node.hal.unix_flash import FileFlash
-from node.update.installer import Installer
+from node.update.installer import Installer, digest_of
 flash = FileFlash(sys.argv[2], 0, False, False)
 vfs.VfsLfs2.mkfs(flash, readsize=128, progsize=32)
 vfs.mount(vfs.VfsLfs2(flash, readsize=128, progsize=32), "/next")
 made = Installer("/next", "/nowhere")
 with open(sys.argv[3], "rb") as f:
-    made.begin(f.read())
+    made.begin(f, os.stat(sys.argv[3])[6], digest_of(sys.argv[3]))
 while True:
     for _ in made.prepare():
         pass

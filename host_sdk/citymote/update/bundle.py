@@ -22,14 +22,13 @@ from typing import Any, NamedTuple, cast
 from citymote.errors import CitymoteError, UsageError
 from citymote.factory import slot
 from citymote_protocol import file_index as _file_index
-from citymote_protocol import suit as _suit
 from citymote_protocol.errors import ProtocolError
 
+from .manifest import parts
 from .version import Version
 
 # Untyped, because the node runs them too.
 file_index: Any = _file_index
-suit: Any = _suit
 
 FORMAT, FORM_VERSION = "citymote-bundle", 1
 LARGEST = 64 << 20
@@ -288,7 +287,7 @@ def unpacked(blob: bytes, entry: Entry) -> bytes:
 
 def _check_envelope(bundle: Bundle, name: str, envelope: bytes, where: str) -> None:
     try:
-        *_, index = suit.read_envelope(envelope)
+        *_, index = parts(envelope)
     except ProtocolError as error:
         raise BundleError(f"{where}: the envelope of {name} is not one", str(error)) from None
     if index != bundle.named(name).index:

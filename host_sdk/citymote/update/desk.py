@@ -27,7 +27,7 @@ from .bundle import Bundle
 from .inventory import Inventory, Known, select
 from .keyring import KeySet, load
 from .listen import listen
-from .member import Member, State, explain
+from .member import Member, State, explain, explain_told
 from .plan import Plan
 from .publish import Publication
 
@@ -44,17 +44,21 @@ class NodeStatus:
     rollout: Rollout | None
     member: Member | None
     text: str
+    state: State | None = None
+    """Its part's, or, where it is in no rollout, what it tells by itself."""
+    progress: int = 0
+    reason: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """For programs."""
-        facts, one = self.facts, self.member
+        facts, told = self.facts, self.state is not None
         return {
             "node": facts.node, "site": facts.site, "tags": sorted(facts.tags), "board": facts.board,
             "version": facts.version, "runtime": facts.runtime, "flags": sorted(facts.flags), "seen": self.seen,
             "rollout": self.rollout.number if self.rollout else None,
             "offered_version": self.rollout.version if self.rollout else None,
-            "state": str(one.state) if one else None, "progress": one.progress if one else None,
-            "reason": one.reason if one else None, "text": self.text,
+            "state": str(self.state) if told else None, "progress": self.progress if told else None,
+            "reason": self.reason if told else None, "text": self.text,
         }  # fmt: skip
 
 
@@ -161,7 +165,9 @@ class Desk:
 
 def _status(one: Known, made: Rollout | None, members: dict[str, Member], now: float) -> NodeStatus:
     if made is None:
-        return NodeStatus(one.facts, one.seen, None, None, "in no rollout yet")
+        told = State(one.facts.state) if one.facts.state in set(State) else None
+        text = explain_told(told, one.facts.progress, one.reason) if told else "in no rollout yet"
+        return NodeStatus(one.facts, one.seen, None, None, text, told, one.facts.progress, one.reason)
     part = members[one.facts.node]
     text = explain(part, rollout.scene(made, members, one, now), now)
-    return NodeStatus(one.facts, one.seen, made, part, text)
+    return NodeStatus(one.facts, one.seen, made, part, text, part.state, part.progress, part.reason)

@@ -56,9 +56,9 @@ def _target(bundle: Bundle, target: Target, files: bool, older: Bundle | None) -
 
 def signatures(envelope: bytes) -> list[dict[str, Any]]:
     """What an envelope's signatures say of themselves: nothing here has been verified."""
-    from .manifest import sequence_of
+    from .manifest import parts, sequence_of
 
-    _, blocks, manifest, _ = suit.read_envelope(envelope)
+    _, blocks, manifest, _ = parts(envelope)
     sequence = sequence_of(manifest)
     return [
         {"sequence": sequence, "key": bytes(kid).hex(), "algorithm": ALGORITHMS.get(algorithm, str(algorithm))}

@@ -70,6 +70,8 @@ class Known:
     confirmed: int = 0
     rule: Rule | None = None
     """The hold or pin that it is under."""
+    reason: int = 0
+    """Of its newest update event, as `facts` has its state."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Inventory:
                     content, seen, architectures[board], plain_runtime(seen.runtime or record.runtime or "")
                 ),
             )
-            made[node] = Known(facts, last, content, seen.target, seen.confirmed, rule)
+            made[node] = Known(facts, last, content, seen.target, seen.confirmed, rule, seen.reason)
         return made
 
     def _components(self, content: str | None, seen: Seen, arch: str, runtime: str) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ is done. The file is the statement itself, as nodes fetch it.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from citymote_protocol import keyset as _keyset
 from citymote_protocol import p256 as _p256
 from citymote_protocol import suit as _suit
 from citymote_protocol.errors import ProtocolError
+
+from .manifest import parts
 
 keyset: Any = _keyset
 p256: Any = _p256
@@ -129,8 +132,8 @@ def check(envelope: bytes, keys: KeySet) -> Checked:
     """What a node would find that has this set: KeySetError where it would refuse."""
     pairs = [(key.public, ROLES[key.role]) for key in keys.keys]
     try:
-        found = p256.run(suit.open_steps(_Hashing, envelope, pairs, key_id))
-        kids = [kid for algorithm, kid, _ in suit.read_envelope(envelope)[1] if algorithm == suit.ESP256]
+        found = p256.run(suit.open_steps(_Hashing, io.BytesIO(envelope), pairs, key_id))
+        kids = [kid for algorithm, kid, _ in parts(envelope)[1] if algorithm == suit.ESP256]
     except ProtocolError as error:
         raise KeySetError("nodes with this key set would refuse the envelope", str(error)) from None
     key = next(key for kid in kids if (key := keys.find(kid)) is not None)

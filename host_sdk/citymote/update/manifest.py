@@ -7,6 +7,7 @@ without touching the first.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -32,15 +33,22 @@ class Signer:
     algorithm: int = suit.ESP256
 
 
-__all__ = ["VENDOR_ID", "Signer", "class_id", "envelope", "manifest", "sequence_of", "with_signatures"]
+__all__ = ["VENDOR_ID", "Signer", "class_id", "envelope", "manifest", "parts", "sequence_of", "with_signatures"]
+
+
+def parts(data: bytes) -> tuple[bytes, list[tuple[int, bytes, bytes]], bytes, bytes]:
+    """(digest as signed, blocks of (algorithm, kid, signature), manifest, index) of an envelope that nobody need have
+    signed; FrameError where it is none."""
+    digest, blocks, made, at, size = suit.read_envelope(io.BytesIO(data))
+    return bytes(digest), blocks, made, data[at : at + size]
 
 
 def with_signatures(of: bytes, signers: Sequence[Signer]) -> bytes:
     """The same envelope with these signatures beside those that it has; a key that signs again replaces its own."""
-    digest, blocks, made, index = suit.read_envelope(of)
+    digest, blocks, made, index = parts(of)
     mine = {signer.kid for signer in signers}
     kept = [_encoded(*block) for block in blocks if block[1] not in mine]
-    return _whole(bytes(digest), [*kept, *[_block(signer, bytes(digest)) for signer in signers]], made, index)
+    return _whole(digest, [*kept, *[_block(signer, digest) for signer in signers]], made, index)
 
 
 def _digest(data: bytes) -> bytes:

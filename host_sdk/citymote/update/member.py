@@ -32,20 +32,23 @@ UNDER_WAY = (State.OFFERED, State.DOWNLOADING, State.VERIFIED, State.TRIAL)
 BAD = (State.ROLLED_BACK, State.FAILED)
 ENDED = (State.CONFIRMED, State.ROLLED_BACK, State.FAILED)
 
-NO_ROOT, REFUSED, BROKEN, FLASH, RUNTIME, BOARD, GONE = range(4, 11)
+NO_ROOT, REFUSED, BROKEN, FLASH, RUNTIME, BOARD, GONE, NO_PLACE = range(4, 12)
 REASONS = {
     1: "the new application did not prove itself: it crashed, hung or never started",
     2: "the new application did not load",
     3: "the new application gave up: no row was sampled, or no frame acknowledged, within its time",
     NO_ROOT: "no update_root is set on the node",
-    REFUSED: "the node refused what it was offered: signature, sequence, class or form",
+    REFUSED: "the node refused what it was offered: signature, sequence, class or form; or its key was revoked",
     BROKEN: "files came with other content than was signed",
     FLASH: "its flash does not take the files",
     RUNTIME: "its MicroPython is too old for this release",
     BOARD: "the release is not for its board",
     GONE: "what it had begun is not there any more",
+    NO_PLACE: "its board has one place for a runtime: update that over USB",
 }
-FINAL = (NO_ROOT, REFUSED, RUNTIME, BOARD)
+SLOW = 3600.0
+"""Seconds of a download after which somebody may wonder."""
+FINAL = (NO_ROOT, REFUSED, RUNTIME, BOARD, NO_PLACE)
 """Reasons that another try of the same offer would meet again."""
 
 
@@ -103,10 +106,10 @@ def explain(member: Member, scene: Scene, now: float) -> str:
         case State.WAITING:
             return "waits: " + _waits(member, scene)
         case State.OFFERED:
-            heard = "not heard of yet" if scene.seen is None else f"last heard {ago(max(0.0, now - scene.seen))} ago"
-            return f"offered {since} ago, has not begun; {heard}"
+            return f"offered {since} ago, has not begun; {_heard(scene, now)}"
         case State.DOWNLOADING:
-            return f"downloading, {member.progress} %"
+            text = f"downloading, {member.progress} %"
+            return text if now - member.since < SLOW else f"{text}, begun {since} ago; {_heard(scene, now)}"
         case State.VERIFIED:
             return f"verified {since} ago, about to start it"
         case State.TRIAL:
@@ -121,6 +124,25 @@ def explain(member: Member, scene: Scene, now: float) -> str:
             return f"failed {since} ago because {reason(member.reason)}; {then}"
         case State.LEFT_OUT:
             return f"left out: {member.why}"
+
+
+def explain_told(state: State, progress: int, code: int) -> str:
+    """The same of a node that no rollout has offered anything: somebody has carried it there. When is not known."""
+    match state:
+        case State.DOWNLOADING:
+            return f"in no rollout; downloading, {progress} %"
+        case State.VERIFIED:
+            return "in no rollout; verified, about to start it"
+        case State.TRIAL:
+            return "in no rollout; on trial"
+        case State.ROLLED_BACK | State.FAILED:
+            return f"in no rollout; {str(state).replace('_', ' ')} because {reason(code)}"
+        case _:
+            return f"in no rollout; {state}"
+
+
+def _heard(scene: Scene, now: float) -> str:
+    return "not heard of yet" if scene.seen is None else f"last heard {ago(max(0.0, now - scene.seen))} ago"
 
 
 def _waits(member: Member, scene: Scene) -> str:

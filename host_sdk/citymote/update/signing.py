@@ -177,7 +177,7 @@ def sign_bundle(bundle: Bundle, sequence: int, signers: Sequence[Signer], *, aga
     made: dict[str, bytes] = {}
     for target in bundle.targets:
         old = bundle.envelopes.get(target.name)
-        if old is not None and manifest.sequence_of(suit.read_envelope(old)[2]) != sequence:
+        if old is not None and manifest.sequence_of(manifest.parts(old)[2]) != sequence:
             if not again:
                 raise UsageError(
                     f"{target.name} has an envelope with another sequence", "", "Say --again if it was not published."
