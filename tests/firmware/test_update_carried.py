@@ -1,7 +1,7 @@
 """A release carried to a real node with an owner, in protected sessions: over BLE, a serial line and a broker.
 
-The node starts from the boot and a slot, is claimed and proves its uplink as every node does; then comes what
-`citymote update push --over` does, and a file server where one road takes over from another.
+The node starts from the boot and a slot, is claimed and proves its uplink as every node does; then comes
+`citymote update push --over`, and `push --publish` for a file server where one road takes over from another.
 """
 
 from __future__ import annotations
@@ -46,8 +46,15 @@ class Interrupted(Exception):
 
 def push(node: Street, maker: Maker, bundle: Path, over: str) -> dict[str, Any]:
     """`citymote update push --over`."""
-    arguments = ["update", "push", node.id, "--bundle", bundle, "--over", over, "--keys", maker.keys, "--json",
-                 "--owner", node.folder / "city.owner", "--fleet", node.folder / "city.fleet"]  # fmt: skip
+    radio = ("--radio", node.air.transport) if over == "ble" else ()
+    return update(
+        "push", node, bundle, "--over", over, "--keys", maker.keys, "--owner", node.folder / "city.owner", *radio
+    )
+
+
+def update(verb: str, node: Street, bundle: Path, *options: object) -> dict[str, Any]:
+    """`citymote update` with the registry that knows the node; what it says last."""
+    arguments = ["update", verb, node.id, "--bundle", bundle, "--fleet", node.folder / "city.fleet", *options, "--json"]
     done = CliRunner().invoke(application(), [str(each) for each in arguments])
     assert done.exit_code == 0, done.output + repr(done.exception)
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -160,7 +167,7 @@ def test_a_file_server_goes_on_with_what_ble_has_begun(tmp_path: Path, maker: Ma
     bundle = maker.release("1.0.2", NEW, 2)
     with street(tmp_path, slotted=True, heap=HEAP, pace=0) as node:
         pressed(node)
-        with FileServer(maker.publish(bundle, node.id)) as server:
+        with FileServer(maker.folder / "www") as server:
             store = settled(node, maker, update_url=server.url, update_interval=100)
 
             async def begun() -> list[Any]:
@@ -170,6 +177,9 @@ def test_a_file_server_goes_on_with_what_ble_has_begun(tmp_path: Path, maker: Ma
                     return told
 
             state, _, _, _, digest, offset, total = asyncio.run(begun())
+            offered = ("--publish", maker.folder / "www", "--root", maker.root.public.hex(), "--keys", maker.keys)
+            said = update("push", node, bundle, *offered, "--book", tmp_path / "updates.db")
+            assert said["counts"] == {"offered": 1}
             assert state == DOWNLOADING
             assert 4096 <= offset < total
             finished(node)
@@ -189,7 +199,8 @@ def test_ble_goes_on_with_what_a_serial_line_has_begun(tmp_path: Path, maker: Ma
             async with connected(node, store, "ble") as session:
                 begun = await session.update_state()
                 assert begun[:6] == told[:6], "where the serial line has left it"
-                return told[5], await carried(session, maker, bundle)
+            said = await asyncio.to_thread(push, node, maker, bundle, "ble")
+            return told[5], said["sent"]
 
         offset, sent = asyncio.run(both())
         assert offset >= 4000
@@ -208,12 +219,7 @@ def test_one_road_carries_all_of_it(tmp_path: Path, maker: Maker, road: str) -> 
     with SerialLine() as line, street(tmp_path, slotted=True, heap=HEAP, line=line, pace=2, speed=2) as node:
         if road == "ble":
             pressed(node)
-        store = settled(node, maker)
-
-        async def near() -> int:
-            async with connected(node, store, "ble") as session:
-                return await carried(session, maker, bundle)
-
-        sent = asyncio.run(near()) if road == "ble" else push(node, maker, bundle, f"serial:{line.port}")["sent"]
-        assert sent > 8_000
+        settled(node, maker)
+        said = push(node, maker, bundle, road if road == "ble" else f"serial:{line.port}")
+        assert said["sent"] > 8_000
         finished(node)

@@ -69,5 +69,5 @@ def desk(street: Street) -> OwnerStore:
     store = OwnerStore(street.folder / "city.owner", vault, lock, HostKey.generate(), street.owner.private)
     store.save()
     with open_fleet(street.folder / "city.fleet", store) as fleet:
-        fleet.add(street.public)
+        fleet.add(street.public, board="virtual")
     return store

@@ -2,7 +2,8 @@
 
 import json
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from citymote.cli.common import JsonOption, Status, guarded, say
+from citymote.cli.desk import CaOption, PasswordOption, RadioOption, password, way
+from citymote.nearby import open_radio
 
 if TYPE_CHECKING:
+    from citymote.session import Way
     from citymote.update.book import Rollout
     from citymote.update.desk import Desk, NodeStatus
     from citymote.update.plan import Plan
@@ -66,6 +70,9 @@ def push(
         str | None, typer.Option("--over", help="Carry it there now: ble, udp:HOST, serial:PORT, mqtt://HOST.")
     ] = None,
     owner: Annotated[Path | None, typer.Option("--owner", help="With --over: the owner store.")] = None,
+    radio: RadioOption = None,
+    password_file: PasswordOption = None,
+    ca_file: CaOption = None,
     keys: KeysOption = None,
     book: BookOption = BOOK,
     store: StoreOption = None,
@@ -91,7 +98,15 @@ def push(
     if over is not None:
         if owner is None or fleet is None:
             raise UsageError("--over needs --owner and --fleet", "", "They say who you are, and the nodes' keys.")
-        return _carry(_names(node), bundle, over, owner, fleet, keys, as_json)
+        if radio is not None and over != "ble":
+            raise UsageError("a radio is for --over ble")
+        with ExitStack() as stack:
+            adapter = None if radio is None else stack.enter_context(closing(open_radio(radio)))
+
+            def road(name: str) -> "Way":
+                return way(over, name, radio=adapter, secret=password(password_file), ca_file=ca_file)
+
+            return _carry(_names(node), bundle, road, (owner, fleet), keys, as_json)
     if publish is None or root is None:
         raise UsageError("how is it to get there?", "", "Say --publish FOLDER with --root, or --over WAY.")
 
@@ -129,20 +144,21 @@ def _names(given: list[str]) -> list[str]:
     return [node_of(text) for text in given]
 
 
-def _carry(names: list[str], path: Path, over: str, owner: Path, fleet: str, keys: Path | None, as_json: bool) -> int:
-    """Carry a bundle to these nodes; 0 if each has it."""
+def _carry(
+    names: list[str], path: Path, road: "Callable[[str], Way]", ours: tuple[Path, str], keys: Path | None, as_json: bool
+) -> int:
+    """Carry a bundle to these nodes; 0 if each has it. `ours`: the owner's store and the registry."""
     import asyncio
 
     from citymote.errors import CitymoteError
     from citymote.fleet import open_fleet
     from citymote.node import Node
     from citymote.owner import OwnerStore
-    from citymote.reach import way_to
     from citymote.update.bundle import read
     from citymote.update.carry import Progress, carry
     from citymote.update.rollout import envelope_for
 
-    found, rights = read(path), OwnerStore.load(owner)
+    found, rights = read(path), OwnerStore.load(ours[0])
     statement = keys.read_bytes() if keys else None
     shown = Status()
 
@@ -150,9 +166,9 @@ def _carry(names: list[str], path: Path, over: str, owner: Path, fleet: str, key
         shown(lambda: f"{progress.node} {progress.state} {progress.percent} %")
 
     async def one(name: str) -> int:
-        with open_fleet(fleet, create=False) as registry:
+        with open_fleet(ours[1], create=False) as registry:
             record = registry.get(name)
-        async with Node(way_to(over, name), record.public, rights) as node:
+        async with Node(road(name), record.public, rights) as node:
             envelope = envelope_for(found, record.board or (await node.info()).board)
             return await carry(node, found, envelope, keys=statement, told=told)
 
