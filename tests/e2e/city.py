@@ -20,7 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typer.testing import CliRunner
+
 from citymote import Collector, open_store
+from citymote.cli import application
 from citymote.demo.city_nodes import poles
 from citymote.demo.compare import Verdict, compare
 from citymote.keys import KeyFile, Opener
@@ -80,6 +83,14 @@ def demo(out: Path, *arguments: object, timeout: float = PATIENCE, **environment
         command, capture_output=True, text=True, timeout=timeout, check=False, env={**os.environ, **environment}
     )
     return Told(done.returncode, done.stdout, done.stderr)
+
+
+def told(out: Path, *arguments: object) -> Told:
+    """The same within this process, for what is refused before anything starts."""
+    done = CliRunner().invoke(application(), ["demo", "--json", "--out", str(out), *map(str, arguments)])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Told(done.exit_code, done.stdout, done.stderr)
 
 
 class Collecting:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.e2e.city import FIGURES, Found, Told, bare_frames, demo
+from tests.e2e.city import FIGURES, Found, Told, bare_frames, demo, told
 from tests.host.brokers import free_port
 
 from citymote import OwnerStore, open_fleet, open_store
@@ -116,7 +116,7 @@ def test_the_same_seed_gives_the_same_frames_byte_for_byte(first: tuple[Told, Pa
 
 
 def test_another_seed_is_another_city_of_other_nodes(folder: Path, first: tuple[Told, Path]) -> None:
-    demo(folder / "other", "--nodes", 2, "--hours", 0.5, "--seed", 2).good()
+    demo(folder / "other", "--nodes", 2, "--hours", 0.5, "--claim", 0, "--seed", 2).good()
     ours, others = Found.of(first[1] / "readings.db"), Found.of(folder / "other" / "readings.db")
     assert not {key[0] for key in ours.values} & {key[0] for key in others.values}, "the nodes have keys of their own"
     assert set(bare_frames(folder / "other" / "readings.db")).isdisjoint(bare_frames(first[1] / "readings.db"))
@@ -124,10 +124,10 @@ def test_another_seed_is_another_city_of_other_nodes(folder: Path, first: tuple[
 
 def test_a_run_replaces_an_earlier_ones_folder(folder: Path) -> None:
     out = folder / "replaced"
-    demo(out, "--nodes", 1, "--hours", 0.2).good()
+    demo(out, "--nodes", 1, "--hours", 0.2, "--claim", 0).good()
     (out / "nodes" / "leftover").touch()
     before = Found.of(out / "readings.db").values
-    demo(out, "--nodes", 1, "--hours", 0.2).good()
+    demo(out, "--nodes", 1, "--hours", 0.2, "--claim", 0).good()
     assert not (out / "nodes" / "leftover").exists()
     assert Found.of(out / "readings.db").values == before, "the store is the second run's alone"
 
@@ -139,15 +139,15 @@ def test_somebody_elses_folder_is_refused_and_left_alone(tmp_path: Path) -> None
 
 
 def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
-    demo(tmp_path / "out", "--data", tmp_path / "no.csv").refused(str(tmp_path / "no.csv"), "No such file")
+    told(tmp_path / "out", "--data", tmp_path / "no.csv").refused(str(tmp_path / "no.csv"), "No such file")
 
 
 def test_a_folder_in_place_of_a_data_file_is_named(tmp_path: Path) -> None:
-    demo(tmp_path / "out", "--data", tmp_path).refused(str(tmp_path), "cannot be read")
+    told(tmp_path / "out", "--data", tmp_path).refused(str(tmp_path), "cannot be read")
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "words"),
     [
         ("2026-05-01T00:00:00Z,a,1.0\n2026-05-01T01:00:00Z,a,none\n", ("line 3", "dust", "'none' is no number")),
         ("2026-05-01T00:00:00Z,a,1.0\n2026-05-01T01:00:00Z,a\n", ("line 3", "2 cells where the header has 3")),
@@ -156,36 +156,36 @@ def test_a_folder_in_place_of_a_data_file_is_named(tmp_path: Path) -> None:
     ],
     ids=["value", "cells", "time", "empty"],
 )
-def test_a_malformed_line_is_named_with_its_place(tmp_path: Path, lines: str, said: tuple[str, ...]) -> None:
+def test_a_malformed_line_is_named_with_its_place(tmp_path: Path, lines: str, words: tuple[str, ...]) -> None:
     (tmp_path / "own.csv").write_text(HEADER + lines)
     (tmp_path / "own.toml").write_text(MAPPING)
-    told = demo(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml")
-    told.refused(str(tmp_path / "own.csv"), *said)
+    said = told(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml")
+    said.refused(str(tmp_path / "own.csv"), *words)
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_bytes(HEADER.encode() + b"\xff\xfe\x00,a,1.0\n")
     (tmp_path / "own.toml").write_text(MAPPING)
-    told = demo(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml")
-    told.refused(str(tmp_path / "own.csv"), "Name its encoding")
+    said = told(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml")
+    said.refused(str(tmp_path / "own.csv"), "Name its encoding")
 
 
 def test_a_file_of_an_unknown_make_asks_for_a_mapping(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text(HEADER + "2026-05-01T00:00:00Z,a,1.0\n")
-    demo(tmp_path / "out", "--data", tmp_path / "own.csv").refused("sdot", "smartcitizen", "--mapping")
+    told(tmp_path / "out", "--data", tmp_path / "own.csv").refused("sdot", "smartcitizen", "--mapping")
 
 
 def test_an_unknown_mapping_is_answered_with_those_that_are_known(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text(HEADER)
-    told = demo(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", "londonair")
-    told.refused("londonair", "sdot", "smartcitizen")
+    said = told(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", "londonair")
+    said.refused("londonair", "sdot", "smartcitizen")
 
 
 def test_a_mapping_of_an_unknown_quantity_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text(HEADER)
     (tmp_path / "own.toml").write_text(MAPPING.replace("pm2_5", "happiness"))
-    told = demo(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml")
-    told.refused(str(tmp_path / "own.toml"), "happiness")
+    said = told(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml")
+    said.refused(str(tmp_path / "own.toml"), "happiness")
 
 
 def test_an_unreachable_broker_is_named(tmp_path: Path) -> None:
@@ -202,4 +202,4 @@ def test_a_broker_that_refuses_the_password_says_where_to_mend_it(tmp_path: Path
 
 
 def test_a_brokers_address_that_is_none_is_refused(tmp_path: Path) -> None:
-    demo(tmp_path / "out", "--nodes", 1, "--broker", "http://example.org").refused("broker", "mqtt")
+    told(tmp_path / "out", "--nodes", 1, "--broker", "http://example.org").refused("broker", "mqtt")

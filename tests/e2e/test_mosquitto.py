@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.e2e.city import City, demo
+from tests.e2e.city import City, demo, told
 from tests.host.brokers import Broker
 
 from citymote.demo import city as made
@@ -106,7 +106,7 @@ def start(mosquitto, tmp_path: Path):  # type: ignore[no-untyped-def]
 
 def test_the_demo_over_mosquitto_loses_nothing(start: Callable[..., Mosquitto], tmp_path: Path) -> None:
     broker = start()
-    demo(tmp_path / "out", "--nodes", 2, "--hours", 1, "--broker", broker.url).good()
+    demo(tmp_path / "out", "--nodes", 2, "--hours", 1, "--claim", 0, "--broker", broker.url).good()
 
 
 def test_the_demo_over_tls_with_a_password(start: Callable[..., Mosquitto], mosquitto, tmp_path: Path) -> None:
@@ -139,15 +139,15 @@ def test_the_demo_over_tls_with_a_password(start: Callable[..., Mosquitto], mosq
 
 
 def test_tls_without_an_authority_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    told = demo(tmp_path / "out", "--nodes", 1, "--broker", "mqtts://localhost")
-    told.refused("who vouches for the broker", "--ca-file")
+    said = told(tmp_path / "out", "--nodes", 1, "--broker", "mqtts://localhost")
+    said.refused("who vouches for the broker", "--ca-file")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_ca_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not a certificate")
-    told = demo(tmp_path / "out", "--nodes", 1, "--broker", "mqtts://localhost", "--ca-file", tmp_path / "ca.pem")
-    told.refused(str(tmp_path / "ca.pem"), "certificate")
+    said = told(tmp_path / "out", "--nodes", 1, "--broker", "mqtts://localhost", "--ca-file", tmp_path / "ca.pem")
+    said.refused(str(tmp_path / "ca.pem"), "certificate")
 
 
 def test_nodes_tell_nothing_to_a_broker_of_another_authority(start: Callable[..., Mosquitto], tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_dead_columns_are_absent_for_nodes_without_that_sensor(sdot: Path, tmp_p
 
 
 def test_a_smart_citizen_kit(data_file: Callable[[str], Path], tmp_path: Path, run_vm: object) -> None:
-    demo(tmp_path / "out", "--data", data_file("sck_30s.csv"), "--hours", 0.5).good()
+    demo(tmp_path / "out", "--data", data_file("sck_30s.csv"), "--hours", 0.5, "--claim", 0).good()
     found = Found.of(tmp_path / "out" / "readings.db").values
     have = {registry.quantity(key[1]).name for key in found if key[2] == 0}
     assert {"temperature", "humidity", "illuminance", "laeq", "pressure", "battery_level"} <= have
@@ -242,7 +242,7 @@ def test_a_file_of_ones_own_through_a_small_mapping(tmp_path: Path, run_vm: obje
         '[columns]\nFeinstaub = "pm2_5"\nCO2 = { quantity = "co2", absent = ["-1"] }\n'
         '"Luft (F)" = { quantity = "temperature", factor = 0.5555555555555556, offset = -17.77777777777778 }\n'
     )
-    demo(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml").good()
+    demo(tmp_path / "out", "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml", "--claim", 0).good()
     found = Found.of(tmp_path / "out" / "readings.db").values
     start = round((datetime(2026, 5, 1, 8, 10, tzinfo=UTC) - datetime(2000, 1, 1, tzinfo=UTC)).total_seconds())
     rows: dict[str, dict[tuple[int, str], int]] = {}

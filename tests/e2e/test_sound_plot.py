@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, run_vm: object) -> Path:
     lines = [f"{(START + timedelta(minutes=2 * k)).isoformat()},pole,{level:.1f}" for k, level in enumerate(LEVELS)]
     (out / "street.csv").write_text("time,where,noise\n" + "\n".join(lines) + "\n")
     (out / "street.toml").write_text(MAPPING)
-    demo(out / "demo", "--data", out / "street.csv", "--mapping", out / "street.toml").good()
+    demo(out / "demo", "--data", out / "street.csv", "--mapping", out / "street.toml", "--claim", 0).good()
     return out / "demo"
 
 

@@ -34,7 +34,6 @@ from citymote.plan import Plan, Row
 from citymote.provisioning import MqttArrivals, Progress, provision
 from citymote.reach import BleReach
 from citymote.simulate import Plan as NodePlan
-from citymote.testing.air import Air
 from citymote.testing.vm import VirtualNode
 from citymote.testing.wifi import WiFi
 
@@ -161,6 +160,8 @@ class FirstAct:
         return OwnerStore.create(self._folder / "city.owner", ask=lambda new: passphrase)
 
     async def _act(self) -> None:
+        from citymote.testing.air import Air  # Bumble takes half a second to load: not where the demo refuses its data
+
         logging.getLogger("bumble").setLevel(logging.ERROR)  # it remarks on each connection that has just ended
         store = self._store()
         with (

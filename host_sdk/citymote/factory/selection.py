@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from .trees import walk
@@ -32,7 +33,8 @@ def module_of(name: str) -> str:
     return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def imported(module: str, is_package: bool, text: bytes) -> set[str]:
+@lru_cache(1024)  # several boards' applications, and a release after another, have most sources in common
+def imported(module: str, is_package: bool, text: bytes) -> frozenset[str]:
     """Every module that a source may ask for; names that may be a module's or a thing in it, or a text, are all."""
     package = module if is_package else module.rpartition(".")[0]
     found: set[str] = set()
@@ -49,7 +51,7 @@ def imported(module: str, is_package: bool, text: bytes) -> set[str]:
             found.update(f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.add(node.value)
-    return found
+    return frozenset(found)
 
 
 def roots(architecture: str, board: Mapping[str, Any] | None) -> tuple[set[str], set[str]]:
