@@ -18,6 +18,10 @@ def _about(entry, driver):
 def _encode(node, board, epoch, seq, facts):
     """The frame; `facts` says whether with what the board description knows beside what the node sees for itself."""
     entries = board.get("sensors", ())
+    about = dict(board.get("about") or {}) if facts else {}
+    for setting, field in (("station", "station"), ("place", "position")):  # its owner's to say
+        if node.settings[setting]:
+            about[field] = node.settings[setting]
     descriptor = Descriptor(
         model=board.get("board", "unknown"),
         firmware=firmware(),
@@ -32,7 +36,7 @@ def _encode(node, board, epoch, seq, facts):
         ),
         batch_columns=node.sampler.columns,
         corrections=(node.sampler.correct.facts or None) if node.sampler.correct else None,
-        **(board.get("about") or {} if facts else {}),
+        **about,
     )
     descriptor.node = node.name
     descriptor.epoch = epoch

@@ -265,13 +265,21 @@ def _place(where: str, cells: Mapping[str, str]) -> tuple[int, ...] | None:
     if not texts[0] and not texts[1]:
         return None
     try:
-        latitude, longitude = (round(float(text) * 1e6) for text in texts[:2])
-        height = [round(float(texts[2]))] if texts[2] else []
-    except ValueError:
+        latitude, longitude = (float(text) for text in texts[:2])
+        place = place_of(latitude, longitude, float(texts[2]) if texts[2] else None)
+    except (ValueError, OverflowError):
         raise PlanError(f"{where}: no place", "latitude and longitude are degrees, height is metres") from None
-    if abs(latitude) > 90_000_000 or abs(longitude) > 180_000_000:
+    if abs(latitude) > 90 or abs(longitude) > 180:
         raise PlanError(f"{where}: no place on earth")
-    return (latitude, longitude, *height)
+    return place
+
+
+def place_of(latitude: float | None, longitude: float | None, height: float | None) -> tuple[int, ...] | None:
+    """Degrees and metres as a node is told them: millionths of a degree, whole metres."""
+    if latitude is None or longitude is None:
+        return None
+    place = round(latitude * 1e6), round(longitude * 1e6)
+    return place if height is None else (*place, round(height))
 
 
 def _value(text: str) -> Any:

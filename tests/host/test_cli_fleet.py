@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+from tests.host import making
 from typer.testing import CliRunner
 
+from citymote import Decoder, open_store
 from citymote.cli import application
+from citymote.crypto import public_key
 from citymote.fleet import open_fleet
 from citymote.keys import KeyFile
 from citymote.owner import OwnerStore
@@ -19,6 +23,7 @@ from citymote.testing.fake_port import FakePort
 from citymote.vault import VARIABLE
 
 Run = Callable[..., Result]
+Y2000 = 946_684_800  # seconds since 1970
 
 
 @pytest.fixture
@@ -120,6 +125,38 @@ def test_a_station_goes_on_with_another_node(run: Run, desk: Path, port: FakePor
     shown = told(run("fleet", "show", new, "--json"))
     assert (shown["station"], shown["site"]) == ("pole-17", "harbour")
     assert "it is at no station" in run("fleet", "replace", old, new, status=1).stderr
+
+
+def test_a_stations_series_is_exported_whichever_nodes_have_hung_there(run: Run, desk: Path, store: OwnerStore) -> None:
+    hours = [datetime.fromtimestamp(making.START + Y2000 + 3600 * hour, UTC) for hour in range(4)]
+    with open_fleet(desk / "city.fleet", store) as fleet:
+        old, new, other = (fleet.add(public_key(bytes([number]) * 32)).node for number in (1, 2, 3))
+        fleet.place(old, "pole-17")
+        fleet.replace(old, new)
+        fleet.place(other, "pole-18")
+        for node, since, until in ((old, hours[0], hours[1]), (new, hours[1], None), (other, hours[0], None)):
+            ends = (since.isoformat(), until and until.isoformat(), node)
+            fleet._db.run("UPDATE stays SET since = ?, until = ? WHERE node = ?", ends)
+    with open_store(desk / "city.db") as kept:
+        for node in (old, new, other):  # all of them measure all the time: on a bench, or at another pole
+            for hour in range(3):
+                at = {"count": 12, "interval": 300, "time": making.START + 3600 * hour}
+                kept.add(Decoder().frames([making.batch(hour, node=bytes.fromhex(node), **at)]))
+
+    def exported(*more: str) -> list[tuple[str, datetime]]:
+        lines = run("export", "city.db", "--station", "pole-17", "--quantity", "pm2_5", "--json", *more).stdout
+        found = [json.loads(line) for line in lines.splitlines()]
+        return [(one["node"], datetime.fromisoformat(one["time"])) for one in found]
+
+    series = exported()
+    times = [time for _, time in series]
+    assert len(times) == 36 and times == sorted(set(times)), "each instant once, in order"
+    assert {node for node, time in series if time < hours[1]} == {old}
+    assert {node for node, time in series if time >= hours[1]} == {new}
+    later = exported("--since", hours[2].isoformat())
+    assert later == [one for one in series if one[1] >= hours[2]] and later
+    assert "no node has been at" in run("export", "city.db", "--station", "pole-19", status=1).stderr
+    assert "Give --station or --node" in run("export", "city.db", "--station", "x", "--node", old, status=1).stderr
 
 
 def test_a_node_is_talked_to_in_the_order_in_which_people_say_it(run: Run, desk: Path, port: FakePort) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,19 @@ class Desk:
         path = self.folder / name
         path.write_text(head + network + uplink + "[settings]\n" + "\n".join(rows) + "\n")
         return path
+
+
+def until(true: Callable[[], Any], seconds: float = 60) -> None:
+    """Wait until that is so."""
+
+    async def wait() -> None:
+        async with asyncio.timeout(seconds):
+            while True:
+                if true():
+                    return
+                await asyncio.sleep(0.05)
+
+    asyncio.run(wait())
 
 
 def private(path: Path, text: str) -> Path:

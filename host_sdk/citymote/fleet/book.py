@@ -222,6 +222,9 @@ class Fleet:
 
     def place(self, node: str, station: str) -> None:
         """The node hangs at that station from now on. FleetError where another one does: that is `replace`."""
+        self._place(node, station, _now())
+
+    def _place(self, node: str, station: str, moment: str) -> None:
         with self._db.transaction():
             self.get(node)
             self.station(station)
@@ -234,8 +237,8 @@ class Fleet:
                     "two nodes would write one series",
                     f"Replace it: citymote fleet replace {there[0][0]} {node}",
                 )
-            self._db.run("UPDATE stays SET until = ? WHERE node = ? AND until IS NULL", (_now(), node))
-            self._db.run("INSERT INTO stays VALUES (?, ?, ?, NULL)", (station, node, _now()))
+            self._db.run("UPDATE stays SET until = ? WHERE node = ? AND until IS NULL", (moment, node))
+            self._db.run("INSERT INTO stays VALUES (?, ?, ?, NULL)", (station, node, moment))
 
     def replace(self, old: str, new: str) -> str:
         """The new node takes the old one's station, and with it its series; the station's name."""
@@ -246,8 +249,9 @@ class Fleet:
             if old == new:
                 raise FleetError(f"node {old}: not replaced", "by itself")
             site = self.get(old).site
-            self._db.run("UPDATE stays SET until = ? WHERE node = ? AND until IS NULL", (_now(), old))
-            self.place(new, station)
+            moment = _now()  # one ends where the other begins: no reading falls between
+            self._db.run("UPDATE stays SET until = ? WHERE node = ? AND until IS NULL", (moment, old))
+            self._place(new, station, moment)
             if site is not None:
                 self.update(new, site=site)
             self.note("replace", new, "ok", f"{station}: instead of {old}")

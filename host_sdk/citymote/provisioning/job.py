@@ -19,6 +19,7 @@ from citymote.errors import CitymoteError
 from citymote.fleet.base import NodeRecord, Stage
 from citymote.nearby import DETAILS, Sighting, State
 from citymote.node import Info, Node, Trial, claim_with
+from citymote.plan import place_of
 from citymote.reach import FIND
 from citymote.session import SessionError, Way
 from citymote.transports.base import TransportError
@@ -154,8 +155,17 @@ class Job:
                 fleet.update(self.node, board=row.board)
         if self._run.plan.site is not None and record.site != self._run.plan.site:
             fleet.update(self.node, site=self._run.plan.site)
-        self._settings = self._run.plan.for_node(row, None)
+        self._settings = self._at_station() | self._run.plan.for_node(row, None)
         self._sign()
+
+    def _at_station(self) -> dict[str, Any]:
+        """What the registry says of the place where it hangs: a node that has replaced another one is told so, too."""
+        name = self._run.fleet.get(self.node).station
+        if name is None:
+            return {}
+        (found,) = [one for one in self._run.fleet.stations() if one.station == name]
+        place = place_of(found.latitude, found.longitude, found.height)
+        return {"station": name} | ({} if place is None else {"place": list(place)})
 
     def _sign(self) -> None:
         said = json.dumps(self._settings, sort_keys=True, default=str).encode()
