@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from tests.support.claimable import Street, street
-from tests.support.desk import Desk
+from tests.support.desk import Desk, until
 
 from citymote.label import Label
 from citymote.testing.serial_line import SerialLine
@@ -33,17 +33,6 @@ class Working:
 
     def told(self, road: str, *words: object) -> list[Any]:
         return self.desk.told("node", self.fresh.id, *words, "--via", self.roads[road])
-
-    def until(self, true: Callable[[], bool]) -> None:
-        """Wait until that is so of the node."""
-
-        async def wait() -> None:
-            async with asyncio.timeout(60):
-                while not true():
-                    assert self.fresh.node.running, self.fresh.node.last_words()
-                    await asyncio.sleep(0.02)
-
-        asyncio.run(wait())
 
 
 @pytest.fixture(scope="module")
@@ -73,5 +62,5 @@ def test_a_node_tells_its_owner_over_that_road_what_it_is_and_does_what_it_is_to
     assert log["log"] and not any("correct horse" in line for line in log["log"])
     starts = node.starts
     assert working.told(road, "reset", "restart") == [{"node": working.fresh.id, "reset": "restart"}]
-    working.until(lambda: node.starts > starts)
+    until(lambda: node.starts > starts)
     assert working.told(road, "info")[0]["boots"] == info["boots"] + 1
