@@ -308,6 +308,30 @@ def test_the_adapter_vanishes_and_comes_back(make: Any, seconds: float) -> None:
     virtually(main)
 
 
+def test_a_host_that_dies_right_after_it_has_asked_for_the_trial_finds_it_begun(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = Fleet.update
+
+    def dies(fleet: Fleet, node: str, **facts: Any) -> None:
+        if facts.get("stage") == Stage.TRIED:
+            raise RuntimeError("killed")
+        noted(fleet, node, **facts)
+
+    async def main() -> None:
+        async with make() as city:
+            monkeypatch.setattr(Fleet, "update", dies)
+            with pytest.raises(ExceptionGroup):
+                await city.run()
+            monkeypatch.setattr(Fleet, "update", noted)
+            await asyncio.sleep(30)
+            assert city.nodes[0].state is None, "it works, and is silent in the air"
+            report = await city.run(uplink=lambda name: city.air.nodes[name].way("mqtt"))
+            assert (report.failed, report.outcomes[0].outcome) == ([], "provisioned")
+
+    virtually(main)
+
+
 def test_an_adapter_that_stays_away_is_the_reason(make: Any) -> None:
     async def main() -> None:
         async with make(2) as city:

@@ -105,7 +105,9 @@ class Job:
         if record.stage == Stage.PROVISIONED and record.digest == self._digest and not run.again:
             self.done = Stage.PROVISIONED
             return False
-        if record.stage == Stage.TRIED and record.digest == self._digest and await self._resumed(record.trial):
+        # The digest is noted before the trial is asked for, the stage when it was: a run may have ended between.
+        begun = record.stage in (Stage.CONFIGURED, Stage.TRIED) and record.digest == self._digest
+        if begun and await self._resumed(record.trial):
             self._reached(Stage.PROVISIONED, "its trial had been begun before")
             return True
         async with self._turn:
