@@ -267,7 +267,9 @@ def test_whoever_says_nothing_is_hung_up_on(tmp_path: Path) -> None:
 
         with ble_nodes(tmp_path, air, 1) as (node,):
             asyncio.run(talk())
-            assert 60000 <= node.now < 120000
+            asyncio.run(until(lambda: node.event_data("dropped") != [], "the node says so"))
+            (hung_up,) = [event.now for event in node.events if event.name == "dropped"]
+            assert 60000 <= hung_up < 120000
 
 
 def test_a_hundred_reconnects_leave_the_heap_as_it_was(tmp_path: Path, air: Air) -> None:
