@@ -299,13 +299,20 @@ def application() -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in building.application_sources()}
 
 
-def test_the_application_is_linked_the_same_way_every_time(application: dict[str, bytes]) -> None:
-    assert building.linked(application).sources == building.linked(application).sources
+@pytest.fixture(scope="module")
+def linked(application: dict[str, bytes]) -> linking.Linked:
+    """It takes ten seconds."""
+    return building.linked(application)
 
 
-def test_nothing_that_stays_loads_what_is_let_go(application: dict[str, bytes]) -> None:
+def test_the_application_is_linked_the_same_way_every_time(
+    application: dict[str, bytes], linked: linking.Linked
+) -> None:
+    assert building.linked(application).sources == linked.sources
+
+
+def test_nothing_that_stays_loads_what_is_let_go(linked: linking.Linked) -> None:
     # `Writer.order` refuses it; this says that the application's layout was really asked.
-    linked = building.linked(application)
     assert {f"{unit}.py" for unit in APPLICATION.lasting} <= set(linked.sources)
 
 
