@@ -1,10 +1,9 @@
-"""What an update costs a node: bytes over the link, time on two roads, heap, and what it survives.
+"""What an update costs a node: bytes over the link, heap, and what it survives.
 
 Bytes are those of the linked application as boards get it: one line of the sampler is changed, a driver, and
-everything; beside them stands what has changed, unpacked. Time is virtual: requests and answers are counted on the real
-server, a radio's and a network's latency are put to each. Power is cut at every operation on the flash, whole and torn;
-a cut that is not survived ends the bench. Heap is counted in the 32-bit VM, whose objects have a chip's sizes; the code
-is among it, as it is loaded for an update and let go.
+everything; beside them stands what has changed, unpacked. What it takes in time is in bench_update_roads.py. Power is
+cut at every operation on the flash, whole and torn; a cut that is not survived ends the bench. Heap is counted in the
+32-bit VM, whose objects have a chip's sizes; the code is among it, as it is loaded for an update and let go.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.bench.measuring import Missing, note
+from tests.bench.measuring import Missing
 from tests.firmware.test_update_roads import SCRIPT, SOURCES, publish
 from tests.support import vm
 
@@ -24,9 +23,6 @@ from citymote.factory import build, selection, slot
 FAMILY = "update"
 BOARD = "airgradient-one"
 ARCHITECTURE = "rv32imc"
-BLE_LATENCY = 0.03  # s one way: a connection interval of 30 ms
-HTTP_LATENCY = 0.04  # s one way, over a mobile network
-HTTP_RATE = 100_000  # bytes a second
 CUTS = Path(__file__).parents[1] / "firmware" / "update_cuts.py"
 
 LINE = (b"sampling %d columns every %d s", b"sampling %d columns, every %d s")
@@ -77,17 +73,11 @@ def _vm(script: Path, *arguments: str) -> dict[str, Any]:
     return said
 
 
-def _roads(metrics: dict[str, float]) -> None:
+def _heap(metrics: dict[str, float]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder, size = publish(Path(name))
         said = _vm(SCRIPT, "large_blocks", str(folder), str(size))
-    metrics["update.ble.bytes"] = said["sent"]
-    metrics["update.ble.messages"] = said["messages"]
-    metrics["update.ble.seconds"] = said["messages"] * 2 * BLE_LATENCY
     metrics["update.heap_peak_bytes"] = said["heap"]
-    files = 3
-    metrics["update.http.seconds"] = (1 + 2 + files) * 2 * HTTP_LATENCY + said["sent"] / HTTP_RATE
-    note(f"{said['sent']} bytes in blocks of 128 over a link of {BLE_LATENCY * 1000:.0f} ms")
 
 
 def _cuts(metrics: dict[str, float]) -> None:
@@ -101,6 +91,6 @@ def measure() -> dict[str, float]:
         raise Missing("a 32-bit MicroPython")
     metrics: dict[str, float] = {}
     _bytes(metrics)
-    _roads(metrics)
+    _heap(metrics)
     _cuts(metrics)
     return metrics

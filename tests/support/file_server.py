@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -12,9 +13,13 @@ class FileServer:
     """Serves a folder. `requests` are (path, range header); `cut` after so many bytes of bodies, once.
 
     After `stall` bytes it says nothing more to anybody, until it is to `resume`; whom it kept waiting is hung up on.
+    `latency` (s one way) and `rate` (bytes a second, 0: any) are a network's between; `began`: when the first came.
     """
 
-    def __init__(self, folder: Path, *, ranges: bool = True, cut: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, ranges: bool = True, cut: int = 0, latency: float = 0.0, rate: float = 0.0
+    ) -> None:
+        self.began = 0.0
         self.requests: list[tuple[str, str]] = []
         self.sent = 0
         self.cut = cut
@@ -25,8 +30,13 @@ class FileServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            connecting = 2 * latency
 
             def do_GET(self) -> None:
+                server.began = server.began or time.monotonic()
+                if latency:
+                    time.sleep(self.connecting + 2 * latency)  # the connection is not made here: its time is
+                    self.connecting = 0.0
                 wanted = self.headers.get("Range", "")
                 if server.stalled:
                     self._keep_waiting()
@@ -53,6 +63,8 @@ class FileServer:
                     self.wfile.write(data[: server.stall - server.sent])
                     self._keep_waiting()
                     return
+                if rate:
+                    time.sleep(len(data) / rate)
                 self.wfile.write(data)
                 server.sent += len(data)
 
