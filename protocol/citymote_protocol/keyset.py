@@ -7,7 +7,7 @@ release key signs updates; an emergency key signs updates that need not wait for
 root alone does, and it is used for nothing else.
 """
 
-from . import cbor, sign1
+from . import cbor
 from .errors import DUPLICATE_KEY, RANGE, FrameError
 from .suit import EMERGENCY, RELEASE
 
@@ -54,6 +54,8 @@ def read(payload):
 
 def open_steps(crypto, statement, root, epoch=0):
     """Generator: the KeySet that `root` has signed, if its epoch is above `epoch`."""
+    from . import sign1  # not wanted where a set is only read
+
     found = read((yield from sign1.open_steps(crypto, statement, root, PURPOSE)))
     if found.epoch <= epoch:
         raise FrameError(EPOCH, "epoch %d, after %d" % (found.epoch, epoch))

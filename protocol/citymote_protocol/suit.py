@@ -42,9 +42,9 @@ _PROTECTED_HSS = b"\xa1\x01\x38\x2d"  # {1: -46}
 
 class Manifest:
     """What was signed. `digest` and `size` are the index's, which has been compared; `role` is the signing key's and
-    `signer` its id; `kind` the node's own note of what is updated."""
+    `signer` its id; the index begins `at` that byte of the source."""
 
-    __slots__ = ("at", "class_id", "digest", "kind", "role", "sequence", "signer", "size", "source", "vendor_id")
+    __slots__ = ("at", "class_id", "digest", "role", "sequence", "signer", "size", "source", "vendor_id")
 
     def index(self):
         """The source, where the index begins: `size` bytes of it follow."""

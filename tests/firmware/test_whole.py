@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 from tests.support import whole
 
+UPDATING = 180
 LIMITS = {"one": 90, "two": 94, "sound": 106, "sdot": 121, "virtual": 124}
 
 
@@ -16,6 +17,11 @@ LIMITS = {"one": 90, "two": 94, "sound": 106, "sdot": 121, "virtual": 124}
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_whole_node_lives_in_its_heap(name: str) -> None:
     assert whole.lives(whole.kinds()[name], LIMITS[name]), f"{name}: more than {LIMITS[name]} KB, see `make size`"
+
+
+@pytest.mark.usefixtures("micropython32")
+def test_the_largest_node_updates_itself_in_its_heap() -> None:
+    assert whole.updates(whole.kinds()["sdot"], UPDATING), f"more than {UPDATING} KB, see `make size`"
 
 
 @pytest.mark.usefixtures("micropython32")

@@ -2,21 +2,26 @@
 
 The figure of a module says little of the whole: loading takes more than what stays, and a heap breaks into pieces. So
 a node is started with a heap, lives some virtual hours with a broker, and has lived if every row was sampled and every
-frame acknowledged. The heap is the application's own, `runtime.STAND_IN` left out.
+frame acknowledged. One that updates itself meanwhile also has to end in the other slot, never short of memory. The heap
+is the application's own, `runtime.STAND_IN` left out.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.firmware.collecting import Collector
+from tests.support.file_server import FileServer
+from tests.support.release import Maker
 
 from citymote import boards
 from citymote.broker import Broker
 from citymote.keys import generate_collector_key
+from citymote.testing import slots
 from citymote.testing.vm import VirtualNode
 from citymote.testing.wiring import wire
 from citymote.testing.world import World
@@ -73,28 +78,28 @@ def kinds() -> dict[str, Kind]:
     }
 
 
-def lives(kind: Kind, heap: int) -> bool:
-    """Whether such a node lives its hours in that heap (KB)."""
+def _node(kind: Kind, folder: Path, heap: int, settings: dict[str, Any], **made_with: Any) -> VirtualNode:
     board = {"board": "virtual", **kind.board, "sensors": list(kind.sensors)}
     world = World(START)
     for quantity, value in AIR.items():
         world.constant(quantity, value)
-    settings: dict[str, Any] = {"interval": INTERVAL, "until": START + HOURS * 3600, "broker_host": "127.0.0.1"}
-    if kind.sealed:
-        settings["collector_key"] = generate_collector_key().public.hex()
-    else:
-        settings["unsealed"] = True
+    sealing = {"collector_key": generate_collector_key().public.hex()} if kind.sealed else {"unsealed": True}
+    return VirtualNode(
+        folder,
+        board=board,
+        settings={"interval": INTERVAL, "broker_host": "127.0.0.1", **sealing, **settings},
+        wiring=wire(board, world, heard="never"),
+        start_time=START,
+        heap=f"{heap}k",
+        **made_with,
+    )
+
+
+def lives(kind: Kind, heap: int) -> bool:
+    """Whether such a node lives its hours in that heap (KB)."""
     with tempfile.TemporaryDirectory() as folder, Broker() as broker, Collector(broker.port):
-        settings["broker_port"] = broker.port
-        node = VirtualNode(
-            Path(folder),
-            board=board,
-            settings=settings,
-            wiring=wire(board, world, heard="never"),
-            start_time=START,
-            heap=f"{heap}k",
-        )
-        with node:
+        settings = {"until": START + HOURS * 3600, "broker_port": broker.port}
+        with _node(kind, Path(folder), heap, settings) as node:
             node.start()
             try:
                 ending = node.wait(120, check=False)
@@ -104,9 +109,38 @@ def lives(kind: Kind, heap: int) -> bool:
     return ending.code == 0 and report.get("rows") == HOURS * 3600 // INTERVAL and report.get("pending") == 0
 
 
-def smallest(kind: Kind, low: int = 80, high: int = 256) -> int:
-    """The smallest heap in KB in which it lives."""
+def updates(kind: Kind, heap: int) -> bool:
+    """Whether such a node, in slots, updates itself from a file server in that heap while it goes on as above."""
+    with tempfile.TemporaryDirectory() as name, Broker() as broker, Collector(broker.port):
+        folder = Path(name)
+        maker = Maker(folder / "maker", {"board": "virtual", **kind.board, "sensors": list(kind.sensors)})
+        with FileServer(maker.folder / "www") as server:
+            settings = {
+                "until": START + HOURS * 3600,
+                "broker_port": broker.port,
+                "update_root": maker.root.public.hex(),
+                "update_url": server.url,
+                "update_interval": 1200,
+            }
+            with _node(kind, folder / "node", heap, settings, slotted=True) as node:
+                node.run_until(30_000)
+                found = [event["node"] for event in node.event_data("identity")]
+                if not found:
+                    return False
+                maker.publish(maker.release("1.0.2", {"node/extra.py": "NEW = 1\n"}, 2), found[0])
+                try:
+                    ending = node.wait(240, check=False)
+                except TimeoutError:
+                    return False
+                record = slots.boot_record(node.directory)
+    starved = any("memory" in line.text or "MemoryError" in line.text for line in node.logs)
+    done = record == slots.BootRecord(1, trial=False, starts=0, why=0, floor=2) and not starved
+    return done and ending.code == 0 and ending.report.get("pending") == 0
+
+
+def smallest(kind: Kind, low: int = 80, high: int = 256, test: Callable[[Kind, int], bool] = lives) -> int:
+    """The smallest heap in KB in which it lives, or does what else is asked."""
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if lives(kind, middle) else (middle + 1, high)
+        low, high = (low, middle) if test(kind, middle) else (middle + 1, high)
     return low

@@ -9,7 +9,7 @@ import asyncio
 
 from node.journal import WARNING, reason
 
-from .state import DOWNLOADING, VERIFIED, State
+from .state import DOWNLOADING, EMERGENCY, VERIFIED, State
 
 _ASKING = 60000  # ms that the question and the answer's signature may take
 _MOST = 600000  # ms of downloading in one contact
@@ -58,8 +58,6 @@ def opens(node, state):
     """The uptime, in ms, from which a verified update may be started; None where there is none."""
     if state.state != VERIFIED:
         return None
-    from citymote_protocol.suit import EMERGENCY
-
     from .window import wait
 
     now = node.hal.uptime_ms()

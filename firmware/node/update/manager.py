@@ -21,8 +21,8 @@ from .state import (
     BOARD,
     BROKEN,
     DOWNLOADING,
+    EMERGENCY,
     ENVELOPE,
-    FAILED,
     FLASH,
     GONE,
     IMAGE,
@@ -32,8 +32,10 @@ from .state import (
     VERIFIED,
     Refused,
     State,
-    clear,
+    fail,
     in_steps,
+    no_trial,
+    server,
     tell,
 )
 
@@ -68,23 +70,11 @@ class Manager:
         self.road = asyncio.Lock()  # held by who has a connection to a file server: two are more than a chip's TLS has
         self.waits = None  # uptime since which it only waits, for a road or for the window
 
-    def release(self, root=_RUNNING):
-        """What an application says of itself: version, class, runtime, boards."""
-        with open(root + "/release.json") as f:
-            return json.load(f)
-
-    async def begin(self, path, offer, url="", later=False):
-        """Take the envelope that lies there and set to work; `offer`: 8 bytes of its digest. Refused says why not.
-
-        `later`: a server offers it, of which there may be several: only a higher sequence takes the place of another.
-        """
-        node = self._node
-        node.updating = self
-        try:
-            await self.offer(path, offer, url, later)
-        except BaseException:
-            node.updating = None
-            raise
+    async def take(self, found, source, offer, url=""):
+        """Make what has been judged (`judge`) what the other slot becomes, in the place of what is under way."""
+        await self.stop()
+        no_trial(self._record, self.state)
+        self._take(found, source, offer, url)
         self.launch()
 
     def also(self, url):
@@ -109,71 +99,16 @@ class Manager:
             self._node.updating = None
             self._node.awake = False
 
-    async def doubt(self):
-        """The keys have changed: go no further with what was signed by one that is gone."""
-        if self._task is not None and self._revoked():
-            await self.stop()
-
-    async def replace(self, path, offer, url="", later=False):
-        """Work on another envelope from here on; one that is refused changes nothing."""
-        if self._task is None:
-            raise Refused(REFUSED, "another offer is looked at", "trial")
-        with open(path, "rb") as source:
-            manifest = await self._verified(source, later)
-            await self.stop()
-            self._no_trial()
-            self._take(manifest, offer, url)
-        self.launch()
-
-    def _no_trial(self):
-        if self._record.state or self.state.state == TRIAL:
-            # the other slot has what comes back when this application fails
-            raise Refused(REFUSED, "the application that runs is on trial itself", "trial")
-
-    async def offer(self, path, offer, url="", later=False):
-        """Take an envelope; Refused says why not. After this `run` does the rest, also after a reset."""
-        state = self.state
-        self._no_trial()
-        if offer == state.offer and not state.again():
-            if url:
-                state.also(url)
-            return
-        try:
-            with open(path, "rb") as source:
-                self._take(await self._verified(source, later), offer, url)
-        except Refused as e:
-            if state.state not in (DOWNLOADING, VERIFIED, TRIAL):  # what nobody signed ends nothing that runs
-                self._fail(e.code, str(e))
-            raise
-
-    async def _verified(self, source, later):
-        from .judge import verified
-
-        manifest = await verified(self._node, self.release(), self._record.floor, source)
-        if later and self.state.state in (DOWNLOADING, VERIFIED) and manifest.sequence <= self.state.sequence:
-            raise Refused(REFUSED, "%d is not above what is under way" % manifest.sequence, "trial")
-        return manifest
-
-    def _revoked(self):
-        # Whether the key that signed this may no longer sign; that is the end of it.
-        from .judge import trusted
-
-        if trusted(self.state.signer):
-            return False
-        self._fail(REFUSED, "the key that signed it has been revoked")
-        return True
-
-    def _take(self, manifest, offer, url):
-        # What has been verified is what the other slot becomes from here on.
+    def _take(self, found, source, offer, url):
         state = self.state
         state.state, state.reason, state.progress = DOWNLOADING, 0, 0
-        state.kind = manifest.kind
-        state.sequence, state.role, state.signer = manifest.sequence, manifest.role, manifest.signer
-        state.offer, state.url, state.index = offer, url, manifest.digest
+        state.kind, state.sequence, state.role, state.signer, state.index, at, size = found
+        state.offer, state.url = offer, url
         try:
-            self._raise_floor(manifest)
+            self._raise_floor()
             self._open()
-            self._made.begin(manifest.index(), manifest.size, manifest.digest)
+            source.seek(at)
+            self._made.begin(source, size, state.index)
         except OSError as e:
             self._close()
             self._fail(FLASH, "the slot cannot be written: %s" % reason(e))
@@ -182,16 +117,14 @@ class Manager:
             self._fail(REFUSED, str(e))
             raise Refused(REFUSED, str(e), "index")
         state.save()
-        self._log(INFO, "update %d: offered" % manifest.sequence)
+        self._log(INFO, "update %d: offered" % state.sequence)
         tell(self._node, state)
 
-    def _raise_floor(self, manifest):
+    def _raise_floor(self):
         # An emergency ends whatever came before it, also where its own application is not confirmed in the end.
-        from citymote_protocol.suit import EMERGENCY
-
-        record = self._record
-        if manifest.role == EMERGENCY and record.floor < manifest.sequence - 1:
-            record.floor = manifest.sequence - 1
+        record, least = self._record, self.state.sequence - 1
+        if self.state.role == EMERGENCY and record.floor < least:
+            record.floor = least
             record.save()
 
     def _open(self):
@@ -220,12 +153,7 @@ class Manager:
             self._hal.detach(_NEXT)
 
     def _fail(self, code, text):
-        state = self.state
-        self._log(WARNING, "update: %s" % text)
-        if (state.state, state.reason) != (FAILED, code):  # said once, however often it is offered
-            state.state, state.reason = FAILED, code
-            state.save()
-            tell(self._node, state)
+        fail(self._node, self.state, code, text)
 
     @property
     def wanted(self):
@@ -258,9 +186,8 @@ class Manager:
     async def _run(self):
         state = self.state
         switched = state.kind == APPLICATION and state.state == VERIFIED and state.turn != self._record.turn
-        if state.state not in (DOWNLOADING, VERIFIED) or switched or self._revoked():
+        if state.state not in (DOWNLOADING, VERIFIED) or switched:
             return
-        clear(self._node)
         if state.state == DOWNLOADING:
             if not await self._install():
                 return
@@ -273,13 +200,10 @@ class Manager:
             if door is not None and door.busy(self._hal.uptime_ms()):
                 await asyncio.sleep_ms(_HEARD)
         await self._window()
-        if not self._revoked():
-            self._node.store.flush()
-            self.switch()
+        self._node.store.flush()
+        self.switch()
 
     async def _window(self):
-        from citymote_protocol.suit import EMERGENCY
-
         from .window import wait
 
         said = False
@@ -420,15 +344,10 @@ class Manager:
             raise Worn(reason(e)) from None
 
     async def _pull(self, done, total):
-        from node.links.http import Http
-        from node.telemetry import der
-
         made = self._made
         at = made.fetched
-        s = self._settings
-        tls = {"ca": der(s["broker_ca"])} if s["broker_ca"] else None
         async with self.road:
-            road = Http(self._hal.connect, self.state.url, tls)
+            road = server(self._node, self.state.url)
             try:
                 name = hexlify(made.wanted[3]).decode()
                 if await asyncio.wait_for_ms(road.get(name, at), _PATIENCE) is None:
@@ -449,7 +368,8 @@ class Manager:
     async def _check(self):
         # What the new application says of itself, before it is started.
         try:
-            about = self.release(_NEXT)
+            with open(_NEXT + "/release.json") as f:
+                about = json.load(f)
             runtime = tuple([int(part) for part in about["runtime"].split(".")])
             boards = about["boards"]
         except (OSError, ValueError, KeyError):

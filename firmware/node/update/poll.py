@@ -7,7 +7,7 @@ lie under `<update_url>/files/<digest>`: nothing that a static file server canno
 import asyncio
 from hashlib import sha256
 
-from node.files import remove
+from node.files import load, remove
 from node.journal import WARNING, reason
 
 _PATIENCE = 60000  # ms
@@ -34,13 +34,9 @@ async def _get(road, name, take, most):
 
 async def _ask(node, url, refused):
     # (key set, eight bytes of the digest of what is offered, of that and the keys, whether it lies there to be judged)
-    from node.links.http import Http
-    from node.telemetry import der
+    from .state import MOST, State, server
 
-    from .state import MOST, State
-
-    ca = node.settings["broker_ca"]
-    road = Http(node.hal.connect, url, {"ca": der(ca)} if ca else None)
+    road = server(node, url)
     name = "nodes/%s.suit" % node.name.hex()
     keys = bytearray()
     found = sha256()
@@ -97,27 +93,27 @@ async def look(node, record, refused=b""):
 
 
 async def _trust(node, keys):
-    from .judge import take_keys
-    from .state import Refused
+    from .state import KEYS, Refused, clear
+
+    have = load(KEYS)
+    if have and have in keys:  # the set that it has; a signature costs much
+        return
+    from .trust import take_keys
 
     try:
         await take_keys(node, keys)
     except Refused:
-        pass  # mostly the set that it has; an envelope by a key that it does not have is refused by itself
+        pass  # an envelope by a key that it does not have is refused by itself
+    take_keys = None
+    clear(node)
 
 
 async def _take(node, record, offer, files):
     # Whether the same answer is worth another look.
-    from .state import Refused
+    from .state import Refused, take
 
-    made = node.updating
     try:
-        if made is None:
-            from .manager import Manager
-
-            await Manager(node, record).begin(_ASKED, offer, files, True)
-        else:
-            await made.replace(_ASKED, offer, files, True)
+        await take(node, record, _ASKED, offer, files, True)
     except Refused as e:
         node.log(WARNING, "updates: %s" % e)
         return e.word == "trial"

@@ -120,21 +120,17 @@ def offer(desk, request):
 
 
 async def _offered(node, offer):
-    from .manager import Manager
+    from .state import take
 
-    made = node.updating
     try:
-        if made is None:
-            await Manager(node, node.boot).begin(ENVELOPE, offer)
-        elif made.state.offer != offer:
-            await made.replace(ENVELOPE, offer)
+        await take(node, node.boot, ENVELOPE, offer)
     finally:
         remove(ENVELOPE)
 
 
 def keys(desk, request):
     """PUT update/keys: a key set of the root."""
-    from .judge import take_keys
+    from .trust import take_keys
 
     node = _node(desk)
     yield from _done(desk, take_keys(node, request.payload, True))

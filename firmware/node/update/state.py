@@ -11,20 +11,26 @@ import struct
 import sys
 
 from node.files import load, save
+from node.journal import WARNING
 
 NONE, OFFERED, DOWNLOADING, VERIFIED, TRIAL, CONFIRMED, ROLLED_BACK, FAILED = range(8)
 # Reasons 1 to 3 are the boot record's (slots.py): unconfirmed, damaged, given back.
 NO_ROOT, REFUSED, BROKEN, FLASH, RUNTIME, BOARD, GONE, NO_PLACE = range(4, 12)
 APPLICATION, IMAGE = 0, 1  # what is updated
+EMERGENCY = 2  # role of a key whose updates do not wait (SPEC 14.7.1)
 QUANTITIES = (120, 121, 122, 123)  # update_state, update_progress, update_sequence, update_reason
 MENDABLE = (BROKEN, FLASH, GONE)  # what the same offer may overcome another time
 ENVELOPE = "/config/envelope"  # the one that is looked at
+KEYS = "/config/updatekeys"  # the set that is trusted
 MOST = 8192  # bytes of an envelope (SPEC 14.6.1)
 _PATH = "/config/update"
 _FORM = "<BBBBBHII32s8s6s"
 # What judging an offer loads, and what fetching it does. Whoever is still at work with one of them has it in hand.
 _JUDGING = (
     "node.update.judge",
+    "node.update.trust",
+    "citymote_protocol.cbor",
+    "citymote_protocol.cbor_read",
     "citymote_protocol.suit",
     "citymote_protocol.keyset",
     "citymote_protocol.sign1",
@@ -117,6 +123,70 @@ def clear(node):
     for name in _JUDGING if node.updating is not None else _JUDGING + _FETCHING:
         sys.modules.pop(name, None)
     gc.collect()
+
+
+def server(node, url):
+    """A connection to a file server, yet to be made."""
+    from node.links.http import Http
+
+    ca = node.settings["broker_ca"]
+    if not ca:
+        return Http(node.hal.connect, url)
+    from node.telemetry import der
+
+    return Http(node.hal.connect, url, {"ca": der(ca)})
+
+
+def no_trial(record, state):
+    """Refused in a trial: the other slot has what comes back when this application fails."""
+    if record.state or state.state == TRIAL:
+        raise Refused(REFUSED, "the application that runs is on trial itself", "trial")
+
+
+async def take(node, record, path, offer, url="", later=False):
+    """Judge the envelope that lies there, and set to work on it; `offer`: 8 bytes of its digest. Refused says why not.
+
+    `later`: a server offers it, of which there may be several: only a higher sequence takes the place of another. What
+    judges is gone before what works is loaded.
+    """
+    made = node.updating
+    state = made.state if made is not None else State()
+    if offer == state.offer and not state.again():
+        no_trial(record, state)
+        if url:
+            state.also(url)
+        if made is None and state.state in (DOWNLOADING, VERIFIED):
+            from .begin import resume
+
+            resume(node, record)
+        return
+    from .judge import judged
+
+    keys = load(KEYS)
+    found = await judged(node, record, path)
+    judged = None
+    clear(node)
+    made = node.updating
+    state = made.state if made is not None else State()
+    if load(KEYS) != keys:
+        raise Refused(REFUSED, "the keys have changed meanwhile", "trial")
+    if later and state.state in (DOWNLOADING, VERIFIED) and found[1] <= state.sequence:
+        raise Refused(REFUSED, "%d is not above what is under way" % found[1], "trial")
+    if made is None:
+        from .manager import Manager
+
+        made = Manager(node, record)
+    with open(path, "rb") as source:
+        await made.take(found, source, offer, url)
+
+
+def fail(node, state, code, text):
+    """That is the end of it: said, kept and told once, however often it comes."""
+    node.log(WARNING, "update: %s" % text)
+    if (state.state, state.reason) != (FAILED, code):
+        state.state, state.reason = FAILED, code
+        state.save()
+        tell(node, state)
 
 
 def tell(node, found):

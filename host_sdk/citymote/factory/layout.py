@@ -57,7 +57,8 @@ LATER = {
         "node.links.udp",
     ),
     # updates
-    "suit": ("citymote_protocol.suit", "citymote_protocol.keyset", "node.update.judge"),
+    "suit": ("citymote_protocol.suit", "node.update.judge"),
+    "trust": ("citymote_protocol.keyset", "node.update.trust"),
     "install": ("citymote_protocol.file_index", "node.update.installer"),
     "manager": ("node.update.manager",),
     "carried": ("node.update.resources",),
