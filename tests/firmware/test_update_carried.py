@@ -122,7 +122,7 @@ def test_a_broker_carries_it_and_who_watches_the_state_sees_each_one(tmp_path: P
         chips = node.node.wiring
 
         def unplugged(event: Event) -> None:
-            if event.data["state"] == VERIFIED:  # the trial lasts until it has been seen
+            if event.data["state"] == TRIAL:  # it lasts until it has been seen
                 chips.fault("i2c0", errno.EIO)
 
         node.node.on_event(unplugged, "update")
