@@ -86,8 +86,8 @@ class Telemetry:
             except (OSError, EOFError, asyncio.TimeoutError) as e:
                 self.failures += 1
                 self.failed = e
-                why = reason(e) if str(e) else "no answer in time"
-                self._log(WARNING, "broker %s: %s" % (self._settings["broker_host"], why))
+                told = self._settings["broker_host"], reason(e) if str(e) else "no answer in time"
+                self._log(WARNING, "broker %s: %s" % told)
             if self.connected_at is not None and self._hal.uptime_ms() - max(begin, self.connected_at) > _SETTLED:
                 attempt = 0
             await asyncio.sleep_ms(self._pause(attempt))
@@ -130,12 +130,12 @@ class Telemetry:
         s = self._settings
         self.stage = 1
         await self._join(s["network"])
-        port = s["broker_port"] or (8883 if s["broker_tls"] else 1883)
         try:
             tls = self._tls()
         except ValueError:
             raise LinkError(2, "broker_ca, broker_cert or broker_key: neither PEM nor hexadecimal DER") from None
         self.stage = 2
+        port = s["broker_port"] or (8883 if s["broker_tls"] else 1883)
         stream = await asyncio.wait_for_ms(self._hal.connect(s["broker_host"], port, tls), _CONNECT)
         reader = None
         client = self._link(stream, self._on_ack, self.received)
@@ -240,13 +240,13 @@ class Telemetry:
             if pause:
                 return pause if self._store.pending > len(self._flight) else None
             found = self._store.next_pending()
-            if found is None:
+            if not found:
                 return None
             sequence, frame = found
             message = self._seal(frame) if self._seal else frame
             pid = self._numbers.get(sequence)
             again = pid is not None
-            if pid is None:
+            if not again:
                 pid = self._number()
             if not self._flight:
                 self._heard = self._hal.uptime_ms()
@@ -257,7 +257,6 @@ class Telemetry:
             self._tokens -= 60000
             self.sent += 1
             self.bytes += len(message)
-        return None
 
     def _budget(self):
         # A bucket of tokens, in 1/60000 of a frame so that a rate a minute fills it by the millisecond.

@@ -19,7 +19,7 @@ from tests.host import brokers
 
 import citymote
 from citymote.broker import Broker
-from citymote.descriptor import Descriptor
+from citymote.descriptor import Descriptor, Position
 from citymote.keys import KeyFile, Opener, generate_collector_key
 from citymote_protocol.frame import decode
 from citymote_protocol.read_header import is_envelope
@@ -58,8 +58,8 @@ def test_every_reading_of_three_hours_arrives_once_and_equal(tmp_path: Path, mos
     assert kinds.count(3) == 4, "a status at start and every hour"
 
 
-def described(tmp_path: Path, broker: Broker, board: dict[str, Any]) -> Descriptor:
-    with Collector(broker.port) as collector, node(tmp_path / "n", 0.1, broker.port, board=board) as n:
+def described(tmp_path: Path, broker: Broker, board: dict[str, Any], **settings: Any) -> Descriptor:
+    with Collector(broker.port) as collector, node(tmp_path / "n", 0.1, broker.port, board=board, **settings) as n:
         n.start()
         messages = collector.wait(n.wait(60).report["frames"])
     (found,) = citymote.descriptors(messages)
@@ -81,6 +81,12 @@ def test_a_node_says_what_its_board_knows_of_sensors_and_support(tmp_path: Path,
     assert [sense.quantity for sense in first.senses] == ["temperature", "humidity"]
     assert (second.driver, second.serial, second.pm_class) == ("replay", "", None)
     assert len(found.batch_columns) == 10
+
+
+def test_a_node_says_where_its_owner_has_put_it(tmp_path: Path, broker: Broker) -> None:
+    place = [37_566_500, 126_978_000, 4]
+    found = described(tmp_path, broker, collecting.BOARD, station="pole-17", place=place)
+    assert (found.station, found.position) == ("pole-17", Position(37.5665, 126.978, 4))
 
 
 def test_what_is_unusual_does_not_wait_for_its_batch(tmp_path: Path, broker: Broker) -> None:

@@ -181,10 +181,7 @@ class Client:
         """PUBLISH with QoS 1 (3.3); `again` marks one that was sent before."""
         name = text(topic)
         head = packet(0x3A if again else 0x32, len(name) + 2 + len(self.PROPERTIES) + len(payload))
-        head += name
-        head.append(pid >> 8)
-        head.append(pid & 255)
-        head += self.PROPERTIES
+        head += name + bytes((pid >> 8, pid & 255)) + self.PROPERTIES
         self._expect(1)
         if len(payload) <= 1024:
             head += payload
@@ -217,8 +214,7 @@ class Client:
         """Take in packets until the connection ends; always ends with an exception that says why."""
         while True:
             first, body = await self._packet()
-            kind = first >> 4
-            if kind == 3:
+            if first >> 4 == 3:
                 await self._message(first, body)
             elif first == 0x40 and len(body) >= 2:
                 self._expect(-1)
