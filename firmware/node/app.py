@@ -15,13 +15,16 @@ import sys
 from . import hal
 from .files import exists, load, remove, save
 from .journal import DETAIL, ERROR, WARNING, Journal, place, reason
+from .memory import PLENTY
 from .settings import Settings
 
 CONFIG = "/config"
 _CRASHES = CONFIG + "/crashes"  # starts in a row that failed
 _RESET = 5000  # ms before the first reset after a failed start; doubled up to an hour
 _RESET_LONGEST = 3600000
-_GARBAGE = 4096  # bytes taken after which what nobody holds is collected: what stays then lies close together
+# Bytes taken after which what nobody holds is collected: early on a small heap, so that what stays lies close together.
+_GARBAGE = 4096
+_GARBAGE_OF_PLENTY = 65536
 _HOPELESS = 5  # failed starts after which a virtual node gives up
 _LASTING = 600000  # ms after which a start has succeeded
 
@@ -253,6 +256,10 @@ async def start(log):
 
     settle()
     settings, door = _place(log, _settings(log), _door)
+    if not door or door.works:
+        load_modules(stages.LASTING)
+        if not settings["lorawan"]:
+            load_modules(stages.LINK)
     kept = _slept(settings)
     name, boots, seal = await _identity(log, settings, stages, kept)
     forget(stages.IDENTITY_GONE, log)
@@ -357,7 +364,7 @@ def _update(node, log):
 async def main():
     """Run the node; when its start fails it is reset, because there is nothing left that could go on."""
     threshold = getattr(hal, "threshold", int)  # a virtual node may have room for more
-    gc.threshold(threshold(_GARBAGE))
+    gc.threshold(threshold(_GARBAGE_OF_PLENTY if PLENTY else _GARBAGE))
     log = Journal(hal.log, lambda: hal.uptime_ms() // 1000)
     leave = getattr(hal, "exit", None)  # a virtual node's run has an end
     try:

@@ -8,7 +8,7 @@ from citymote_protocol import quantities
 
 from . import statistics
 from .journal import ERROR, reason
-from .sensor import Sensor
+from .sensor import Sensor, driver_class
 
 
 class BoardError(ValueError):
@@ -34,8 +34,7 @@ def make_driver(entry, hal):
             from .sound.meter import Meter, Port
 
             return Meter(Port(hal, entry["bus"]), **settings)
-        driver = __import__("node.drivers." + name).drivers
-        driver = getattr(driver, name).DRIVER
+        driver = driver_class(name)
     except ImportError:
         raise BoardError("no driver %s" % name) from None
     names = entry.get("bus", ())
@@ -122,11 +121,14 @@ def build_sensors(board, hal, log):
                 if column in taken:
                     raise BoardError("another sensor has instance %d of that quantity" % instance)
             sensor = Sensor(index, entry, driver, instance, gather, hal.uptime_ms, log, power)
-            sensor.alarms = _alarms(entry, driver)  # pyright: ignore[reportAttributeAccessIssue]
+            alarms = _alarms(entry, driver)
+            if alarms:
+                sensor.alarms = alarms  # pyright: ignore[reportAttributeAccessIssue]
             if driver.BUS == "i2c":
                 sensor.stuck = (hal.recover, entry["bus"])  # pyright: ignore[reportAttributeAccessIssue]
             taken += sensor.columns
             sensors.append(sensor)
+            sensor.let_go()
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as e:
             text = "sensor %d (%s): %s" % (index, entry.get("driver"), reason(e))
             problems.append(text)

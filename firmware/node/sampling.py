@@ -71,7 +71,7 @@ class Sampler:
         wait = end - self._hal.uptime_ms()
         if wait > 0:
             await sleep_ms(wait)
-        self._close(time, end, number)
+        self._keep(*self._close(time, end, number))
 
     def _count_judged(self, told, quality):
         """Values that stand still or cannot be were read without an error; their sensors have one all the same."""
@@ -83,6 +83,7 @@ class Sampler:
                     break
 
     def _close(self, time, end, number):
+        # The row, as `keep` wants it.
         if abs(self._clock.until(time) - end) > _LATE:
             time = self._clock.at(end)  # the time became known, or jumped, within this interval
         values = self.values
@@ -103,4 +104,4 @@ class Sampler:
         self.last = time
         self.rows += 1
         state = self._clock.state
-        self._keep(time if self._clock.known else (end + 500) // 1000, state, values, quality)
+        return time if self._clock.known else (end + 500) // 1000, state, values, quality

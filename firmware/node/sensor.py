@@ -2,16 +2,19 @@
 
 The sampler calls `measure` before the instants that count; whatever the driver raises becomes a quality code for each
 of its quantities, a counter and a line in the log, and never more than that. How long a chip takes from its first
-`start()` to its reading is learned from the last time, so that the next reading ends when its interval does.
+`start()` to its reading is learned from the last time, so that the next reading ends when its interval does. Where
+memory is short a driver's code leaves it between two readings; what the driver knows stays.
 """
 
+import sys
 from asyncio import sleep_ms
 
 from .drivers.fault import LIKELY_INVALID, NO_ANSWER, REJECTED, STUCK_BUS, WARMING_UP, Fault
 from .journal import DETAIL, WARNING, reason
+from .memory import PLENTY
 
 _STUCK = (110, 116, 5)  # ETIMEDOUT, on an ESP32 another number, and EIO: the wire, not the chip
-_STEPS = 32  # calls of start() or stop() after which a driver does not come to an end
+_STEPS = 32  # calls of start() or stop() after which a driver does not come to an end, where it names no other
 _SHORT = 1000  # ms; a chip that answers within can be asked again before the interval ends
 _TRIES = 3
 _POWER_UP = 250  # ms from switching a sensor's supply on until its chip is sure to answer
@@ -20,6 +23,14 @@ _MARGIN = 150  # ms between the end of a reading and the instant that dates it
 _REST = 300000
 _REST_FACTOR = 4
 _WARM = 5000  # ms; what warms up longer is a fan or a heater
+_DRIVERS = "node.drivers."
+# What others ask a driver for at any time. One that has it stays as it is.
+_ASKED = ("run", "about", "know", "time")
+
+
+def driver_class(name):
+    """The driver of that name."""
+    return getattr(__import__(_DRIVERS + name).drivers, name).DRIVER
 
 
 def counts(code):
@@ -28,44 +39,79 @@ def counts(code):
 
 
 class Sensor:
-    """A driver and the columns it fills, `gather`; `entry` is its part of the board description."""
+    """A driver and the columns it fills, `gather`; `entry` is its part of the board description.
 
+    `driver` is None while its code is not there: `wake` brings it back.
+    """
+
+    # What most sensors are at most times takes no memory of each of them.
     timed = None  # called with the time of a reading, in s2000, where the driver learns it
+    tell = None  # called with each reading, or None, for the drivers that want to know it
+    alarms = None  # quantity -> (lowest, highest) of what is usual, where the board description has some
+    alarm = None  # called with (column, value, quality) when a reading leaves the usual, and when one is back
+    stuck = ()  # what clocks its I2C bus free, and the bus, where there is one
+    fault = None  # the code of the last failure, None while all is well
+    errors = 0  # readings that failed or came too late, and those that say what is wrong with a value
+    steps = _STEPS
+    lead = cold = 0  # ms from the first start() to the reading, as it was last time; the same from power-down
+    _known = None  # what the driver knew when its code was let go
+    _power = None
+    _unusual = ()
 
     def __init__(self, index, entry, driver, instance, gather, uptime, log, power=None):
         self.index = index
         self.name = entry["driver"]
         self.instance = instance
         self.driver = driver
+        self._stays = any([hasattr(driver, name) for name in _ASKED])
         self.accumulates = getattr(driver, "ACCUMULATES", False)
         self.reads = entry.get("reads", 1)
         self.every = entry.get("every", 1)  # rows from one reading to the next
-        self._power = power
+        if hasattr(driver, "STEPS"):
+            self.steps = driver.STEPS
+        if power:
+            self._power = power
         self._uptime = uptime
         self._log = log
         self.gather = gather  # (source quantity, Gather, column)
-        # ms from the first start() to the reading, as it was last time; not below what the driver says it may become
-        self.least = getattr(driver, "LEAD", 0)
-        self.lead = 0
-        self.cold = 0  # the same from power-down
+        self.least = getattr(driver, "LEAD", 0)  # ms below which the lead is not learned: the driver says so
         self.busy = False
         self.on = False
-        self.stuck = ()  # what clocks its I2C bus free, and the bus, where there is one
-        self.errors = 0  # readings that failed or came too late, and those that say what is wrong with a value
-        self.fault = None  # the code of the last failure, None while all is well
         self.good_at = None  # uptime of the last reading that had a value
-        self.tell = None  # called with each reading, or None, for the drivers that want to know it
-        self.alarms = None  # quantity -> (lowest, highest) of what is usual, where the board description has some
-        self.alarm = None  # called with (column, value, quality) when a reading leaves the usual, and when one is back
-        self._unusual = ()
 
     @property
     def columns(self):
         return [column for _, _, column in self.gather]
 
+    def wake(self):
+        """The driver, as it was; its code is loaded where it has been let go."""
+        driver = self.driver
+        if driver is None:
+            driver = object.__new__(driver_class(self.name))
+            known = self._known
+            for name in known:
+                setattr(driver, name, known[name])
+            self.driver = driver
+        return driver
+
+    def let_go(self):
+        """The driver is at rest: where memory is short its code leaves it."""
+        if PLENTY or self._stays or self.driver is None:
+            return
+        if self._known is None:
+            self._known = {}
+        self._known.update(self.driver.__dict__)  # where it was before, so that it breaks no heap into pieces
+        self.driver = None
+        for name in list(sys.modules):  # and the helpers that it came with; whoever else uses one has it already
+            if name.startswith(_DRIVERS) and not name.endswith(".fault"):
+                sys.modules.pop(name)
+                delattr(sys.modules["node.drivers"], name[len(_DRIVERS) :])
+
     async def _steps(self, step):
-        for _ in range(getattr(self.driver, "STEPS", _STEPS)):
-            wait = step()
+        # Its code is there while the driver works, not while the chip does: many sensors measure at the same time.
+        for _ in range(self.steps):
+            wait = getattr(self.wake(), step)()
+            self.let_go()
             if not wait:
                 return
             await sleep_ms(wait)
@@ -77,8 +123,8 @@ class Sensor:
             self._power.value(1)
             await sleep_ms(_POWER_UP)
         self.on = True
-        await self._steps(self.driver.start)
-        readings = self.driver.read()
+        await self._steps("start")
+        readings = self.wake().read()
         self.lead = max(self._uptime() - begin, self.least)
         if not self.cold:
             self.cold = self.lead
@@ -100,6 +146,7 @@ class Sensor:
                         break
         finally:
             self.busy = False
+            self.let_go()
         if readings and self.alarms:
             self._watch(readings)
         if self.tell:
@@ -196,7 +243,7 @@ class Sensor:
         """Switch the chip's fan or heater off; the next reading warms it up again."""
         self.busy = True
         try:
-            await self._steps(self.driver.stop)
+            await self._steps("stop")
             if self._power:
                 self._power.value(0)
             self.on = False
@@ -205,21 +252,24 @@ class Sensor:
             self._failed(e)
         finally:
             self.busy = False
+            self.let_go()
 
     def begin(self):
         """An accumulating driver's interval begins."""
         try:
+            driver = self.wake()
             for _ in range(_STEPS):
-                if not self.driver.start():
-                    return
+                if not driver.start():
+                    break
         except Exception as e:
             self._failed(e)
+        self.let_go()
 
     def close(self):
         """An accumulating driver's interval ends, and the next one begins."""
         code = readings = None
         try:
-            readings = self.driver.read()
+            readings = self.wake().read()
         except Exception as e:
             code = self._failed(e)
         self._add(readings, code)

@@ -123,6 +123,11 @@ class Store:
 
     def append(self, time, clock, values, quality):
         """Keep a row: integers or None, one a column. `time` is s2000 where the clock is known, else uptime."""
+        if self._add(time, clock, values, quality):
+            self.flush()
+
+    def _add(self, time, clock, values, quality):
+        # A row more; whether the batch is full with it.
         batch = self._open
         if batch.count and (clock != batch.clock or time != batch.time + batch.count * batch.interval):
             self.flush()
@@ -140,8 +145,7 @@ class Store:
             batch.add(values, quality)
         self.rows += 1
         self.readings += sum(1 for value in values if value is not None)
-        if batch.count >= (batch.most if self._log.pending >= _QUEUED else min(self.batch, batch.most)):
-            self.flush()
+        return batch.count >= (batch.most if self._log.pending >= _QUEUED else min(self.batch, batch.most))
 
     def flush(self):
         """Make a frame of the rows there are. Returns whether there were any."""

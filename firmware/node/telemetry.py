@@ -137,6 +137,7 @@ class Telemetry:
         self.stage = 2
         port = s["broker_port"] or (8883 if s["broker_tls"] else 1883)
         stream = await asyncio.wait_for_ms(self._hal.connect(s["broker_host"], port, tls), _CONNECT)
+        tls = None  # certificates are large, and this goes on as long as the connection
         reader = None
         client = self._link(stream, self._on_ack, self.received)
         client.expiry = s["broker_session"]

@@ -24,7 +24,7 @@ from citymote.testing.wiring import wire
 from citymote.testing.world import World
 
 SETTLED = 2  # hours after which every buffer has its size
-TLS = 4  # KB of Python's heap that a TLS connection takes
+TLS = 3  # KB of Python's heap that a TLS connection takes
 SPREAD = 1024  # bytes of heap by which the last hours' usual figure may lie below the first ones'
 PASSING = 6144  # bytes in use for a moment when a status looks: code loaded for a frame, a message under way
 

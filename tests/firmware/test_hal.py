@@ -57,7 +57,7 @@ def test_both_mount_their_flash_alike() -> None:
         }
 
     folder = resources.firmware() / "node" / "hal"
-    assert sizes(folder / "esp32.py") == sizes(folder / "unix_flash.py") == {"READ_SIZE": 128, "PROGRAM_SIZE": 32}
+    assert sizes(folder / "esp32.py") == sizes(folder / "unix_flash.py") == {"READ_SIZE": 32, "PROGRAM_SIZE": 32}
 
 
 IMPORT = """

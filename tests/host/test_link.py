@@ -275,6 +275,62 @@ def main():
     assert run(tmp_path / "after", linking.link(sources, told).sources) == run(tmp_path / "before", sources)
 
 
+LOADING = """
+import builtins
+
+loaded = []
+load = builtins.__import__
+
+def counted(name, *others):
+    if name == "quiet":
+        import sys
+
+        if name not in sys.modules:
+            loaded.append(name)
+    return load(name, *others)
+
+builtins.__import__ = counted
+import engine
+engine.main()
+print(loaded, "quiet" in __import__("sys").modules)
+"""
+
+
+@pytest.mark.parametrize(("plenty", "times", "stays"), [(False, 2, False), (True, 1, True)])
+def test_what_runs_is_found_by_what_it_calls_and_stays_where_there_is_plenty(
+    plenty: bool, times: int, stays: bool, tmp_path: Path
+) -> None:
+    sources = {
+        "engine.py": b"""
+class Engine:
+    def rest(self, other):
+        return other.settle() + self.settle()
+
+    def settle(self):
+        return 2
+
+class Other(Engine):
+    pass
+
+class Third:
+    def settle(self):
+        return 3
+
+def main():
+    print(Engine().rest(Third()), Engine().rest(Other()))
+""",
+        "node/memory.py": b"PLENTY = %s\n" % str(plenty).encode(),
+        "node/__init__.py": b"",
+        "entry.py": b"from engine import main\n\nif True:\n    main()\n",
+    }
+    seldom = {"quiet": ("engine.Engine.rest", "engine.Engine.settle")}
+    told = Layout({"engine": ("engine", "node.memory")}, ("engine",), (), seldom, raw=("entry.py",))
+    linked = linking.link(sources, told).sources
+    main = linked["entry.py"].decode().split("import ")[1].split(" as ")[0]  # what it is called in there
+    linked["entry.py"] = LOADING.replace("engine.main", f"engine.{main}").encode()
+    assert run(tmp_path / "linked", linked) == f"5 4\n{['quiet'] * times} {stays}\n"
+
+
 def test_an_assigned_global_is_refused() -> None:
     with pytest.raises(LinkError, match=r"tools\.py:\d+: a global"):
         assigning = b"\ndef f():\n    global TABLE\n    TABLE = 1\n"

@@ -138,7 +138,7 @@ def updates(kind: Kind, heap: int) -> bool:
     return done and ending.code == 0 and ending.report.get("pending") == 0
 
 
-def smallest(kind: Kind, low: int = 80, high: int = 256, test: Callable[[Kind, int], bool] = lives) -> int:
+def smallest(kind: Kind, low: int = 60, high: int = 256, test: Callable[[Kind, int], bool] = lives) -> int:
     """The smallest heap in KB in which it lives, or does what else is asked."""
     while low < high:
         middle = (low + high) // 2

@@ -27,7 +27,7 @@ RESET = "reset"
 WATCHDOG = "watchdog"
 SLEEP = "sleep"
 
-READ_SIZE = 128  # MicroPython gives littlefs a cache of four reads: files up to 512 bytes stay in their directory
+READ_SIZE = 32
 PROGRAM_SIZE = 32
 JOIN_TIMEOUT = 30000  # ms; association takes 1 to 5 s, a busy DHCP server the rest
 TIME_SERVER = "pool.ntp.org"

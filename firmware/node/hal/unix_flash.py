@@ -15,8 +15,9 @@ from array import array
 
 BLOCK = 4096
 
-READ_SIZE = 128  # MicroPython gives littlefs a cache of four reads: files up to 512 bytes stay in their directory
+READ_SIZE = 32
 PROGRAM_SIZE = 32
+_BLANK = b"\xff" * 128  # made once: what fails for want of memory in here fails in the midst of littlefs
 _FRINGE = 64  # bytes behind what was done whose bits are neither as before nor as wanted
 
 
@@ -206,9 +207,8 @@ class FileFlash(_Flash):
     def _erase(self, block, n):
         f = self._f
         f.seek(block * BLOCK)
-        blank = b"\xff" * 512
-        for _ in range(n // 512):
-            f.write(blank)
+        for _ in range(n // len(_BLANK)):
+            f.write(_BLANK)
 
     def _worn(self, block, erased, programmed):
         f = self._wear

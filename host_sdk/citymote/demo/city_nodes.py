@@ -31,7 +31,7 @@ NO_GAPS = ("anemometer",)
 SECOND = "pms5003"
 SECOND_GRID = 10  # it counts whole micrograms per cubic metre, the registry tenths
 FLASH = {"config": 16, "store": 64}
-REPLAY_HEAP = 128  # KB; a node with one driver needs no more
+REPLAY_HEAP = 384  # KB: plenty, so that code stays where a small chip would load it again; it needs a quarter
 
 
 @dataclass(frozen=True, slots=True)

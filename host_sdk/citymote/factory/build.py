@@ -101,7 +101,7 @@ def linked(texts: Mapping[str, bytes]) -> link.Linked:
     shrunk = shrink.shrink(texts, keep=application.public, private=False)
     made = link.link(arguments.rename_arguments(shrunk, names.ARGUMENTS, layout.NAMED_ARGUMENTS), application)
     left_alone = {name: text for name, text in made.sources.items() if name not in made.lines}
-    made.sources.update(shrink.shorten(left_alone))
+    made.sources.update(shrink.shorten(left_alone, names.PRIVATE))
     for name in STARTED_BY_NAME:
         if name in texts:
             made.sources[name] = texts[name]

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 LASTING = {
     "core": (
-        "node.app", "node.files", "node.journal", "node.settings", "node.clock", "node.supervisor", "node.node",
-        "node.drivers.fault", "node.sensor", "node.sampling", "node.statistics", "node.plausibility",
+        "node.app", "node.memory", "node.files", "node.journal", "node.settings", "node.clock", "node.supervisor",
+        "node.node", "node.drivers.fault", "node.sensor", "node.sampling", "node.statistics", "node.plausibility",
     ),
     "wire": (
         "citymote_protocol.errors", "citymote_protocol.cbor_write", "citymote_protocol.columns",
@@ -123,15 +123,28 @@ SELDOM: dict[str, tuple[str, ...]] = {
     "status": (
         "node.app._report", "node.startup.discover", "node.startup.report", "node.health.Health.__init__",
         "node.health.Health.values", "node.health.Health.report_now", "node.node.Node.alarm",
+        "citymote_protocol.event.encode_event", "citymote_protocol.event.encode_status",
     ),
     "rare": (
         "node.clock.Clock.set", "node.store.Store.date", "node.store.Store._dated", "node.dating.Dates.put",
         "node.dating.Dates.settle", "node.dating.Dates._save",
         "node.node.Node._clock_changed", "node.app._radio", "node.node.Node.offline", "node.files.exists",
-        "node.sensor.Sensor._recover", "node.sensor.Sensor._watch", "node.node.Node.report",
+        "node.sensor.Sensor._recover", "node.sensor.Sensor._watch", "node.sensor.Sensor._failed",
+        "node.node.Node.report", "node.journal.Journal.lines",
         "node.node.Node._drain", "node.app.count_crash",
     ),
-    "registry": ("citymote_protocol.header.columns_bytes",),
+    "registry": ("citymote_protocol.header.columns_bytes", "node.plausibility.limits"),
+    # once a reading or a row
+    "row": (
+        "node.sampling.Sampler._close", "node.sampling.Sampler._count_judged", "node.plausibility.Judge.judge",
+        "node.plausibility.Judge._one", "node.statistics.Gather.add", "node.statistics.Gather.result",
+        "node.sensor.Sensor._add", "node.sensor.Sensor.results", "node.sensor.Sensor.close",
+        "node.sensor.Sensor.begin",
+    ),
+    "append": (
+        "node.store.Store._add", "node.batch.OpenBatch.add", "node.batch.OpenBatch._row", "node.batch.OpenBatch._head",
+        "node.batch.OpenBatch.room", "node.batch.OpenBatch.begin",
+    ),
     "connect": (
         "node.telemetry.Telemetry._tls", "node.telemetry.Telemetry._join", "node.telemetry.Telemetry._pause",
         "node.telemetry.der",
@@ -141,12 +154,11 @@ SELDOM: dict[str, tuple[str, ...]] = {
     "frame": (
         "node.store.Store.flush", "node.store.Store._encode", "citymote_protocol.batch.Encoder.encode",
         "citymote_protocol.batch.Encoder.encode_into", "citymote_protocol.batch.Encoder._check",
-        "citymote_protocol.event.encode_event", "citymote_protocol.event.encode_status",
         "citymote_protocol.columns.put_column", "citymote_protocol.times.put_interval",
     ),
     "fetch": (
         "node.dating.Dates.get", "node.dating.Dates.known", "node.store.Store.next_pending", "node.log.Log.read",
-        "node.log.Log.advance",
+        "node.log.Log.advance", "node.log.Log._find", "node.log.Log.ack",
     ),
     "outage": ("node.log.Log.discard", "node.log.Log._lost", "node.log.Log._look"),
     "sealing": ("citymote_protocol.seal.Sealer.seal", "citymote_protocol.ccm.crypt"),

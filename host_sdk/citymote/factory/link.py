@@ -25,11 +25,13 @@ from . import names
 from .layout import Layout
 from .program import LOCAL, Function, LinkError, Module, Program, Symbol
 from .trees import walk
-from .units import ASK, Chunk, Writer, local_marks
+from .units import ASK, Chunk, Writer, is_number, local_marks
 
 _CALL = "_call"  # what the linker itself adds, before it is named like everything else
+_RUN = "_run"
 _MAKE = "_make"
 _TEXT = "_text"
+_MEMORY, _PLENTY = "node.memory", "PLENTY"  # whether what has been loaded stays
 _LONGEST_NAME = 10  # a text of up to so many characters is in the table of names anyway
 _TEXTS = 56  # in one unit
 
@@ -58,6 +60,7 @@ class _Linker:
         self._place()
         self._move_seldom()
         self._follow()
+        self._drop_told_numbers()
         self._ask_for_modules()
         self._rewrite_calls()
         self.texts: list[str] = []
@@ -178,6 +181,15 @@ class _Linker:
                     moved = True
             if not moved:
                 return
+
+    def _drop_told_numbers(self) -> None:
+        """Numbers of a public module that nothing here uses: its facade says them to whoever asks."""
+        uses = self._uses()
+        for mark, chunk in list(self.chunks.items()):
+            node = chunk.node
+            told = chunk.path in self.layout.facades and chunk.path.startswith(self.layout.public)
+            if told and mark not in uses and isinstance(node, ast.Assign) and is_number(node.value):
+                del self.chunks[mark]
 
     def _ask_for_modules(self) -> None:
         """A function's own import of a module that is not linked becomes a call: the name of that module is then a
@@ -362,13 +374,25 @@ class _Linker:
         return module.path if module is not None else unit.replace(".", "/") + ".py"
 
     def _helpers(self) -> dict[str, ast.stmt]:
+        memory = self.program.modules.get(_MEMORY)
+        plenty = memory.symbols[_PLENTY].mark if memory is not None else "False"
         text = (
             f"def {_CALL}(unit, name):\n"
             " module = sys.modules.get(unit)\n"
             " if module is None:\n"
             "  __import__(unit)\n"
-            "  module = sys.modules.pop(unit)\n"
+            f"  module = sys.modules[unit] if {plenty} else sys.modules.pop(unit)\n"
             " return getattr(module, name)\n"
+            f"def {_RUN}(unit, name, *a, **k):\n"
+            " module = sys.modules.get(unit)\n"
+            " if module is not None:\n"
+            "  return getattr(module, name)(*a, **k)\n"
+            " __import__(unit)\n"
+            " try:\n"
+            "  return getattr(sys.modules[unit], name)(*a, **k)\n"
+            " finally:\n"
+            f"  if not {plenty}:\n"
+            "   sys.modules.pop(unit, None)\n"
             f"def {ASK}(unit, name):\n"
             " __import__(unit)\n"
             " return getattr(sys.modules[unit], name)\n"
@@ -465,6 +489,18 @@ class _Caller(ast.NodeTransformer):
     def __init__(self, away: dict[str, str], chunks: dict[str, Chunk]) -> None:
         self.away = away
         self.chunks = chunks
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """A call goes through one that keeps the unit while the function runs: what it calls finds it there."""
+        function = node.func
+        if not isinstance(function, ast.Name) or function.id not in self.away:
+            self.generic_visit(node)
+            return node
+        unit_and_name = cast(ast.Call, self.visit_Name(function)).args
+        node.args = [*unit_and_name, *[cast(ast.expr, self.visit(argument)) for argument in node.args]]
+        node.keywords = [cast(ast.keyword, self.visit(keyword)) for keyword in node.keywords]
+        node.func = ast.copy_location(ast.Name(id=_RUN, ctx=ast.Load()), function)
+        return node
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         unit = self.away.get(node.id)

@@ -68,6 +68,9 @@ _BUILT_IN = {*dir(builtins), *keyword.kwlist}
 _SAID_OFTEN = "append write read close send throw value args errno code name text get pop set main self start run"
 _LEFT = set(_SAID_OFTEN.split())
 ROM = tuple(word for word in sorted(TABLE, key=lambda word: (len(word), word)) if word not in _BUILT_IN | _LEFT)
+# What private names may be called in files that are not linked: all but what MicroPython asks streams and devices for.
+_STREAMS = {"flush", "ioctl", "read", "readblocks", "readinto", "readline", "seek", "write", "writeblocks"}
+PRIVATE = tuple(word for word in ROM if word not in _STREAMS)
 # What arguments are called that are only ever passed by position.
 ARGUMENTS = [
     word for word in ROM if len(word) <= 3 and word not in ("io", "gc", "os", "sys", "re", "aes", "tls", "vfs")
@@ -201,13 +204,20 @@ def _set_from_outside(trees: Iterable[ast.AST], members: Mapping[str, set[int]])
     }
 
 
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
 def _kept(program: Program, layout: Layout) -> set[str]:
     """What has to keep its name."""
     found = set(layout.attributes) | said(module.tree for module in program.modules.values())
     for module in program.modules.values():
         if module.raw:
-            found |= {node.attr for node in walk(module.tree) if isinstance(node, ast.Attribute)}
-            found |= {n.name for n in walk(module.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+            own = {n.name for n in walk(module.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
+            found |= {name for name in own if not _is_private(name)}
+            own |= {n.attr for n in walk(module.tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
+            used = {node.attr for node in walk(module.tree) if isinstance(node, ast.Attribute)}
+            found |= {name for name in used if not (name in own and _is_private(name))}
             continue
         foreign = set(module.foreign)
         for node in walk(module.tree):

@@ -371,8 +371,8 @@ def _trim_definitions(file: _File, stays: set[str]) -> None:
 # -- private names ----------------------------------------------------------------------------------------------------
 
 
-def shorten(texts: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The same sources with short private names."""
+def shorten(texts: Mapping[str, bytes], free: Iterable[str] = ()) -> dict[str, bytes]:
+    """The same sources with short private names: first those that are `free`, if no source has them already."""
     files = {name: _load(name, text) for name, text in texts.items()}
     by_module = {file.module: file for file in files.values()}
     for file in files.values():
@@ -393,7 +393,7 @@ def shorten(texts: Mapping[str, bytes]) -> dict[str, bytes]:
                 count[word] += len(found[word])
     taken: defaultdict[str, set[int]] = defaultdict(set)
     words = {word.decode() for text in texts.values() for word in _WORDS.findall(text)}
-    short = [f"_{letters}" for letters in _letters() if f"_{letters}" not in words]
+    short = [word for word in (*free, *(f"_{letters}" for letters in _letters())) if word not in words]
     mapping: dict[str, str] = {}
     for word, _ in sorted(count.items(), key=lambda item: (-item[1], item[0])):
         relatives = {relative for name in uses[word] for relative in families[name]}

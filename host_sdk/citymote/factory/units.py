@@ -249,12 +249,13 @@ class Writer:
             unit, there = self.home[module.symbols[name].mark]
             lines.append(f"from {unit} import {there} as {name}")
         if path.startswith(self.layout.public):
-            numbers = (n for n in ast.parse(text).body if isinstance(n, ast.Assign) and _is_number(n.value))
+            numbers = (n for n in ast.parse(text).body if isinstance(n, ast.Assign) and is_number(n.value))
             lines += [ast.unparse(node) for node in numbers]
         return ("\n".join(lines) + "\n").encode()
 
 
-def _is_number(node: ast.expr) -> bool:
+def is_number(node: ast.expr) -> bool:
+    """Whether an expression is a number as it stands."""
     return isinstance(node, ast.Constant) or (isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant))
 
 
