@@ -158,9 +158,9 @@ SELDOM: dict[str, tuple[str, ...]] = {
     ),
     "fetch": (
         "node.dating.Dates.get", "node.dating.Dates.known", "node.store.Store.next_pending", "node.log.Log.read",
-        "node.log.Log.advance", "node.log.Log._find", "node.log.Log.ack",
+        "node.log.Log.advance", "node.log.Log._find", "node.log.Log.ack", "node.log.Log.discard", "node.log.Log._lost",
+        "node.log.Log._look",
     ),
-    "outage": ("node.log.Log.discard", "node.log.Log._lost", "node.log.Log._look"),
     "sealing": ("citymote_protocol.seal.Sealer.seal", "citymote_protocol.ccm.crypt"),
     "heard": (
         "node.sound.meter.Meter.read", "node.sound.interval.Interval.exceeded", "node.sound.interval.Interval.mean",
