@@ -371,19 +371,28 @@ async def main():
         node = await start(log)
         await node.run()
     except Exception as e:
-        gc.collect()  # what follows takes memory, of which there may have been too little
-        why = reason(e)
-        log(ERROR, "node: %s; %s" % (why, place(e)))
-        if not on_trial():  # the boot has counted this start, and ends a trial after three
-            crashes = count_crash()
-            if leave and crashes >= _HOPELESS:
-                leave(4, {"reason": why})
-            await asyncio.sleep_ms(min(_RESET << min(crashes, 10), _RESET_LONGEST))
+        node = None  # and with it most of the memory, of which there may have been too little
+        gc.collect()
+        try:
+            await _failed(e, log, leave)
+        except Exception:
+            pass  # not even memory to say so
         hal.reset()
         return
     report = node.report()
     if leave:
         leave(0 if report["reason"] == "done" else 3, report)
+
+
+async def _failed(error, log, leave):
+    # A start, or the run after it, has ended by this: it counts, is told, and is waited after, longer each time.
+    why = reason(error)
+    crashes = 0 if on_trial() else count_crash()  # the boot has counted a trial's start, and ends it after three
+    log(ERROR, "node: %s; %s" % (why, place(error)))
+    if crashes:
+        if leave and crashes >= _HOPELESS:
+            leave(4, {"reason": why})
+        await asyncio.sleep_ms(min(_RESET << min(crashes, 10), _RESET_LONGEST))
 
 
 def on_trial():

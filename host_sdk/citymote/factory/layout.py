@@ -131,7 +131,7 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "node.node.Node._clock_changed", "node.app._radio", "node.node.Node.offline", "node.files.exists",
         "node.sensor.Sensor._recover", "node.sensor.Sensor._watch", "node.sensor.Sensor._failed",
         "node.node.Node.report", "node.journal.Journal.lines",
-        "node.node.Node._drain", "node.app.count_crash",
+        "node.node.Node._drain", "node.app.count_crash", "node.app._failed",
     ),
     "registry": ("citymote_protocol.header.columns_bytes", "node.plausibility.limits"),
     # once a reading or a row
