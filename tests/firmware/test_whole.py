@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from tests.support import whole
 
-UPDATING = 180
+UPDATING = 170
 LIMITS = {"one": 80, "two": 84, "sound": 97, "sdot": 100, "virtual": 107}
 
 
