@@ -104,7 +104,7 @@ meter = Meter(Port(hal, "i2s0"), quantities=["laeq", "lc_peak"])
 task = asyncio.create_task(meter.run())
 node = Thing()
 node.hal = hal
-node.settings = {{"sound": "on"}}
+node.settings = {{"sound": "on", "station": "", "place": ""}}
 node.name = b"123456"
 node.log = lambda *a: None
 sensor = Thing()
