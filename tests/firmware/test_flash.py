@@ -203,7 +203,7 @@ def test_files_of_one_sample_cost_no_erasure(tmp_path: Path) -> None:
     hal.mount()
     for i in range(100):
         with open("/store/cursor", "wb") as f:
-            f.write(bytes(400))
+            f.write(bytes(120))
     say(1)
     """
     with scripted(tmp_path, code) as node:

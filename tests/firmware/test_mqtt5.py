@@ -86,15 +86,18 @@ def test_the_brokers_receive_maximum_is_honoured(tmp_path: Path, mosquitto: obje
 
 
 def test_the_brokers_keep_alive_is_kept(tmp_path: Path, mosquitto: object) -> None:
+    """60 s instead of 600: 160 pings in two hours, not 16. Whether Mosquitto 2.0.21 then keeps its word is its own
+    affair: it lets a connection go, now and then, that it lowered to 60 and that spoke a second ago."""
+    said = tmp_path / "broker.log"
     with (
-        mosquitto_with(mosquitto, tmp_path, "max_keepalive 60\n") as broker,
+        mosquitto_with(mosquitto, tmp_path, f"max_keepalive 60\nlog_type debug\nlog_dest file {said}\n") as broker,
         Collector(broker.port),
         node(tmp_path / "n", 2, broker.port, grace=2000, broker_version="5", broker_keepalive=600, batch=30) as n,
     ):
         n.start()
         report = n.wait(60).report
     assert report["pending"] == 0
-    assert len([event for event in n.events if event.name == "connected"]) == 1
+    assert 120 < said.read_text().count("Received PINGREQ from citymote-") < 200
 
 
 def test_a_packet_that_is_too_large_for_the_broker_stays_and_is_named(tmp_path: Path, mosquitto: object) -> None:

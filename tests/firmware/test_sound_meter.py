@@ -474,6 +474,7 @@ class Stream:
     def __init__(self):
         self.taken = hal.uptime_ms() * 48
         self.mine = False
+        self.owed = 0
     def there(self):
         over = hal.uptime_ms() * 48 - self.taken - 8192
         if over > 0:
@@ -482,7 +483,9 @@ class Stream:
         return hal.uptime_ms() * 48 - self.taken
     async def readinto(self, buf):
         if self.mine:
-            await asyncio.sleep_ms({work})  # 960 samples, and the code around them
+            self.owed += {work} * len(buf)  # for 960 samples, and the code around them
+            await asyncio.sleep_ms(self.owed // 3840)
+            self.owed %= 3840
         words = len(buf) // 4
         if self.there() < words:
             if self.mine:
