@@ -7,7 +7,6 @@ are charged beside it, and refused where an ESP32 has no room for them. A few ho
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
@@ -24,8 +23,8 @@ from citymote.testing.wiring import wire
 from citymote.testing.world import World
 
 SETTLED = 2  # hours after which every buffer has its size
-TLS = 3  # KB of Python's heap that a TLS connection takes
-SPREAD = 1024  # bytes of heap by which the last hours' usual figure may lie below the first ones'
+TLS = 5  # KB of Python's heap that a TLS connection takes, and a little room
+SPREAD = 1024  # bytes of heap by which the last hours' figure may lie below the first ones'
 PASSING = 6144  # bytes in use for a moment when a status looks: code loaded for a frame, a message under way
 
 
@@ -89,5 +88,6 @@ def test_a_whole_node_lives_for_a_week_in_its_heap(
     assert len(free) >= hours
     later = free[SETTLED:]
     day = max(2, len(later) // 7)
-    assert median(later[-day:]) >= median(later[:day]) - SPREAD, "the heap in use stays what it is"
+    # The most that was free: what is loaded for a moment when a status looks is not the node's.
+    assert max(later[-day:]) >= max(later[:day]) - SPREAD, "the heap in use stays what it is"
     assert max(later) - min(later) <= PASSING, later
