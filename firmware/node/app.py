@@ -10,12 +10,11 @@ ends in a reset, later each time.
 # pyright: reportAttributeAccessIssue=false
 import asyncio
 import gc
-import sys
 
 from . import hal
 from .files import exists, load, remove, save
 from .journal import DETAIL, ERROR, WARNING, Journal, place, reason
-from .memory import PLENTY
+from .memory import PLENTY, drop
 from .settings import Settings
 
 CONFIG = "/config"
@@ -38,12 +37,7 @@ def load_modules(names):
 def forget(modules, log):
     """Let these modules go, and say what that leaves."""
     for name in modules:
-        if sys.modules.pop(name, None) is not None and "." in name:
-            parent, last = name.rsplit(".", 1)
-            try:
-                delattr(sys.modules[parent], last)
-            except (AttributeError, KeyError):
-                pass
+        drop(name)
     gc.collect()
     if log:
         log(DETAIL, "heap: %d bytes in use" % gc.mem_alloc())

@@ -11,7 +11,7 @@ from asyncio import sleep_ms
 
 from .drivers.fault import LIKELY_INVALID, NO_ANSWER, REJECTED, STUCK_BUS, WARMING_UP, Fault
 from .journal import DETAIL, WARNING, reason
-from .memory import PLENTY
+from .memory import PLENTY, drop
 
 _STUCK = (110, 116, 5)  # ETIMEDOUT, on an ESP32 another number, and EIO: the wire, not the chip
 _STEPS = 32  # calls of start() or stop() after which a driver does not come to an end, where it names no other
@@ -104,8 +104,7 @@ class Sensor:
         self.driver = None
         for name in list(sys.modules):  # and the helpers that it came with; whoever else uses one has it already
             if name.startswith(_DRIVERS) and not name.endswith(".fault"):
-                sys.modules.pop(name)
-                delattr(sys.modules["node.drivers"], name[len(_DRIVERS) :])
+                drop(name)
 
     async def _steps(self, step):
         # Its code is there while the driver works, not while the chip does: many sensors measure at the same time.

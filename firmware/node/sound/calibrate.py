@@ -167,15 +167,14 @@ async def calibrate(node, number, request):
     meter = found[number].driver
     result = await run(meter, meter.port.name, request)
     from node.describe import describe
+    from node.memory import drop
     from node.startup import fitted
-
-    from .meter import let_go
 
     frame = describe(node, fitted(node))
     if frame:
         node.store.put(frame)
     for name in ("node.describe", "node.startup", "citymote_protocol.descriptor", "citymote_protocol.body"):
-        let_go(name)
+        drop(name)
     return result
 
 

@@ -7,9 +7,9 @@ No board has these methods.
 """
 
 import asyncio
-import sys
 
 from micropython import const
+from node.memory import PLENTY, drop
 
 from . import engine, signal
 from .interval import LONGEST, Interval
@@ -23,22 +23,11 @@ _SHORT_READ = const(13)
 # Quality codes of signal.OK ... signal.SWAPPED, when nothing else was heard: each fault has its own.
 _CODES = b"\x0a\x08\x0f\x0e\x03\x0d\x0c"
 _BREATH = const(16)  # reads in a row after which others may run, even if there is more to read
-_CHUNK_MS = const(10)  # of sound a read; also what the loop hands back to others in between
+_CHUNK_MS = 20 if PLENTY else 10  # of sound a read; also what the loop hands back to others in between
 _QUEUE = const(8192)  # words that the I2S driver keeps while nobody reads (ibuf in hal/esp32.py)
 _PERCENTILES = (19, 20, 71)  # l10 l90 l50
 _PATIENCE = const(2000)  # ms without a word until the clock counts as missing
 _SLICE = const(3600000)
-
-
-def let_go(name):
-    """A module that is needed once: its code leaves the heap when the caller does."""
-    sys.modules.pop(name, None)
-    if "." in name:  # a unit of the linked application is in no package
-        parent, last = name.rsplit(".", 1)
-        try:
-            delattr(sys.modules[parent], last)
-        except (AttributeError, KeyError):
-            pass
 
 
 class Port:
@@ -78,7 +67,7 @@ class Meter:
         record = calibrations.stored(port.name, microphone)
         if record:
             calibration = record["offset"]
-        let_go("node.sound.calibration")
+        drop("node.sound.calibration")
         bank = None
         if bands is not None:
             if bands not in ("octave", "third"):
@@ -104,7 +93,7 @@ class Meter:
         self.microphone = microphone
         self._interval = Interval(any([q in self.QUANTITIES for q in _PERCENTILES]))
         self.engine = engine.Engine(self._interval, rate, microphone, calibration, bank, equaliser or None)
-        let_go("node.sound.microphones")
+        drop("node.sound.microphones")
         self.second = self.engine.second
         chunk = rate * _CHUNK_MS // 1000
         self._words = bytearray(4 * chunk + 12)
@@ -128,7 +117,7 @@ class Meter:
         from . import calibration
 
         found = calibration.about(self.port.name, self.microphone, self._rate, self.engine.equaliser)
-        let_go("node.sound.calibration")
+        drop("node.sound.calibration")
         return found
 
     def start(self):
@@ -264,7 +253,7 @@ class Meter:
         from . import channels
 
         found = await channels.other(self.port, self._rate)
-        let_go("node.sound.channels")
+        drop("node.sound.channels")
         return found
 
     async def _step(self, stream):

@@ -8,10 +8,10 @@ It is told as an event, sealed and acknowledged like a reading, so that whoever 
 import asyncio
 import gc
 import struct
-import sys
 
 from node.files import load, save
 from node.journal import WARNING
+from node.memory import drop
 
 NONE, OFFERED, DOWNLOADING, VERIFIED, TRIAL, CONFIRMED, ROLLED_BACK, FAILED = range(8)
 # Reasons 1 to 3 are the boot record's (slots.py): unconfirmed, damaged, given back.
@@ -121,7 +121,7 @@ async def in_steps(steps):
 def clear(node):
     """Let go of what a question or a judgement has loaded; what an update that is under way works with stays."""
     for name in _JUDGING if node.updating is not None else _JUDGING + _FETCHING:
-        sys.modules.pop(name, None)
+        drop(name)
     gc.collect()
 
 

@@ -31,7 +31,7 @@ NO_GAPS = ("anemometer",)
 SECOND = "pms5003"
 SECOND_GRID = 10  # it counts whole micrograms per cubic metre, the registry tenths
 FLASH = {"config": 16, "store": 64}
-REPLAY_HEAP = 384  # KB: plenty, so that code stays where a small chip would load it again; it needs a quarter
+HEAP = 384  # KB: plenty, so that code stays where a small chip would load it again; they need a quarter
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _pole(data: Dataset, station: Station, index: int, chips: bool, seed: int, s
     world.table(station.start, data.interval, station.rows)
     plan = Plan(
         name=f"{index + 1:04d}",
-        board={**virtual, "flash": FLASH, "sensors": sensors, "heap": virtual["heap"] if chips else REPLAY_HEAP},
+        board={**virtual, "flash": FLASH, "sensors": sensors, "heap": HEAP},
         world=world,
         settings={
             "interval": data.interval,
