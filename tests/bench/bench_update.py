@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from tests.bench.measuring import note
-from tests.host.test_rollout import City, bundle
+from tests.support.rollouts import City, bundle
 
 from citymote.update.plan import Plan, stages
 

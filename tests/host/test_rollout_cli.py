@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from tests.host.test_rollout import BOARD, KEYS, ROOT, START, bundle
+from tests.support.rollouts import BOARD, KEYS, ROOT, START, bundle
 from tests.support.sim_fleet import GOOD, ROLLED_BACK, SimFleet
 from typer.testing import CliRunner
 

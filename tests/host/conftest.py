@@ -1,0 +1,45 @@
+"""What several files of this folder start from: a city that is brought releases.
+
+A fixture that one file alone needs is in that file. What these build is in tests/support; here it is only opened in
+the test's own folder, and closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.rollouts import City
+
+from citymote.storage.ledger import LedgerStore
+from citymote.update.book import Book
+
+
+@pytest.fixture
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told here is logic: a disk that syncs at every simulated minute would be all of its time."""
+    for owner in (Book, LedgerStore):
+        real = owner._open
+
+        def open_(self: Any, *arguments: Any, real: Any = real) -> None:
+            real(self, *arguments)
+            self._db.execute("PRAGMA synchronous = OFF")
+
+        monkeypatch.setattr(owner, "_open", open_)
+
+
+@pytest.fixture
+def city(tmp_path: Path, quick_disk: None) -> Iterator[Callable[..., City]]:
+    """`city(count=10, **options)`: a new city of simulated nodes, each in a folder of its own."""
+    made: list[City] = []
+
+    def build(count: int = 10, **options: Any) -> City:
+        made.append(City(tmp_path / str(len(made)), count, **options))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.desk.close()
+        one.store.close()
