@@ -1,4 +1,4 @@
-"""What several files of this folder start from: a city that is brought releases.
+"""What several files of this folder start from: a city that is brought releases, vaults that open at once.
 
 A fixture that one file alone needs is in that file. What these build is in tests/support; here it is only opened in
 the test's own folder, and closed.
@@ -15,6 +15,7 @@ from tests.support.rollouts import City
 
 from citymote.storage.ledger import LedgerStore
 from citymote.update.book import Book
+from citymote.vault import Vault
 
 
 @pytest.fixture
@@ -43,3 +44,13 @@ def city(tmp_path: Path, quick_disk: None) -> Iterator[Callable[..., City]]:
     for one in made:
         one.desk.close()
         one.store.close()
+
+
+@pytest.fixture(scope="module")
+def cheap() -> Iterator[None]:
+    """Vaults whose passphrase costs nothing to try: the real cost would be most of a test's time."""
+    patch = pytest.MonkeyPatch()
+    real = Vault.create
+    patch.setattr(Vault, "create", staticmethod(lambda ask: real(ask, cost=2)))
+    yield
+    patch.undo()

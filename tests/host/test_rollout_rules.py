@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.support.rollouts import BOARD, City, bundle, private
+from tests.support.rollouts import BOARD, City, bundle
+from tests.support.signers import private
 from tests.support.sim_fleet import GOOD
 
 from citymote.errors import CitymoteError, UsageError

@@ -6,16 +6,16 @@ Tests of rollouts and the bench of them need the same city, and differ in what g
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.support.signers import private
 from tests.support.sim_fleet import SimFleet, node_id
 
-from citymote import crypto, open_store
+from citymote import open_store
 from citymote.factory import slot
 from citymote.update import bundle as bundles
 from citymote.update import rollout, signing
@@ -29,13 +29,6 @@ from citymote.update.version import Version
 
 START = datetime(2026, 11, 28, 1, 0, tzinfo=UTC).timestamp()
 BOARD = "xiao-esp32c3"  # rv32imc
-
-
-def private(number: int) -> signing.SigningKey:
-    secret = hashlib.sha256(bytes((number,))).digest()
-    return signing.SigningKey(crypto.public_key(secret), lambda digest: crypto.sign(secret, digest))
-
-
 ROOT, RELEASE, URGENT = (private(number) for number in range(3))
 KEYS = KeySet(0, ()).changed([Key(RELEASE.public, "release"), Key(URGENT.public, "emergency")])
 
