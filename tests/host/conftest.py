@@ -1,4 +1,4 @@
-"""What several files of this folder start from: a city that is brought releases, vaults that open at once.
+"""What several files of this folder start from: a city that is brought releases, and keys of its people.
 
 A fixture that one file alone needs is in that file. What these build is in tests/support; here it is only opened in
 the test's own folder, and closed.
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.fake import words
 from tests.support.rollouts import City
 
+from citymote.owner import OwnerStore
 from citymote.storage.ledger import LedgerStore
 from citymote.update.book import Book
 from citymote.vault import Vault
@@ -54,3 +56,15 @@ def cheap() -> Iterator[None]:
     patch.setattr(Vault, "create", staticmethod(lambda ask: real(ask, cost=2)))
     yield
     patch.undo()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> OwnerStore:
+    """An owner's, whose passphrase costs nothing to try."""
+    return OwnerStore.create(tmp_path / "owner", ask=words, cost=2)
+
+
+@pytest.fixture
+def installer(tmp_path: Path) -> OwnerStore:
+    """An installer's: without a signing key."""
+    return OwnerStore.create(tmp_path / "installer", ask=words, cost=2, signing=False)

@@ -13,15 +13,14 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.host.brokers import Broker
-from tests.support.fake import running
+from tests.support.fake import running, talk
 
 from citymote.credentials import MosquittoFile
 from citymote.keys import CollectorKey
-from citymote.node import Node, Refused, Role, claim_with
+from citymote.node import Refused, Role, claim_with
 from citymote.owner import HostKey, OwnerStore
 from citymote.session import Session, SessionError
 from citymote.testing.clockwork import run as virtually
-from citymote.testing.fake_node import FakeNode
 from citymote.testing.fake_uplink import FakeUplink
 from citymote.testing.fake_wire import Conditions
 from citymote_protocol.coap import BAD_REQUEST, CONTENT, FORBIDDEN, GET, POST, TEXT
@@ -34,20 +33,6 @@ SETTINGS = {
     "broker_user": "node",
     "broker_password": PASSWORD,
 }
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> OwnerStore:
-    return OwnerStore.create(tmp_path / "owner", ask=lambda new: "only for a test", cost=2)
-
-
-@pytest.fixture
-def installer(tmp_path: Path) -> OwnerStore:
-    return OwnerStore.create(tmp_path / "installer", ask=lambda new: "only for a test", cost=2, signing=False)
-
-
-def talk(node: FakeNode, store: OwnerStore, over: str = "ble", **more: Any) -> Node:
-    return Node(node.way(over), node.label.public, store, **more)
 
 
 @pytest.mark.parametrize("over", ["ble", "udp", "mqtt"])
