@@ -1,7 +1,7 @@
 """The emulated chips themselves: busy, booting, holding the clock, reporting errors, with old data, as datasheets say.
 
-What each does with bytes is shown in `test_evidence` and `test_peers`; here is what a chip does when it is asked at the
-wrong moment, and what a driver makes of it.
+What each does with bytes is shown in `test_evidence_*` and `test_peers`; here is what a chip does when it is asked at
+the wrong moment, and what a driver makes of it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 from typing import Any
 
 import pytest
-from tests.emul.wires import LocalI2C, World
+from tests.emul.wires import LocalI2C, World, driver
 
 from citymote.testing.emul.base import I2CChip, Nak, Source
 from citymote.testing.emul.bh1750 import BH1750
@@ -43,10 +43,6 @@ def air(kind: Any) -> Any:
 
 def dust(kind: Any, count: int) -> Any:
     return kind(*(always(5.0) for _ in range(count)))
-
-
-def driver(name: str) -> Any:
-    return importlib.import_module(f"node.drivers.{name}").DRIVER
 
 
 def refused(chip: I2CChip, now: int, command: str = "", count: int = 0) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import random
 from typing import Any
 
@@ -16,6 +17,11 @@ INTERVAL = 120_000
 """ms from the start of an accumulating driver to its reading."""
 
 Reading = tuple[int, "int | None", int]
+
+
+def driver(name: str) -> Any:
+    """The driver's class, out of the node's own folder."""
+    return importlib.import_module(f"node.drivers.{name}").DRIVER
 
 
 class Clock:
@@ -55,6 +61,20 @@ class Wire:
     def check(self) -> None:
         if self.broken is not None:
             raise OSError(self.broken, "broken wire")
+
+
+class Script(I2CChip):
+    """A chip that answers with given bytes, whatever it is asked, one reply a read."""
+
+    def __init__(self, address: int, replies: list[bytes]) -> None:
+        self.address = address
+        self.replies = replies
+
+    def write(self, now: int, data: bytes) -> None:
+        pass
+
+    def read(self, now: int, count: int) -> bytes:
+        return self.replies.pop(0)
 
 
 class LocalI2C:
