@@ -128,6 +128,7 @@ class Duty:
             store = node.store
             store.frames, store.rows, store.readings = self._counts[:3]
             node.health = self
+            node.signal = kept.get("signal")
 
     def tick(self):
         """In place of `health`, which is loaded when a status is due."""
@@ -243,6 +244,7 @@ class Duty:
             await self._send(_CONTACT)
             await self._update()
         finally:
+            self._node.signal = self._hal.signal()
             self._hal.leave()
 
     async def _send(self, patience):
@@ -342,6 +344,7 @@ class Duty:
             "dateless": self._dateless,
             "look": self.look,
             "refused": str(hexlify(self._refused), "ascii"),
+            "signal": node.signal,
             "counts": counts,
         }
         if hasattr(seal, "boot_id"):

@@ -16,9 +16,10 @@ _SENSOR_AGE = 109
 _SENSOR_ERRORS = 110
 _SOUND_LOST = 117
 _SOUND_OVERLOAD = 118
-# heap_free, heap_low_water, uptime, boot_count, reset_cause, store_depth, store_discarded, store_used, clock_state,
-# clock_drift, link_failures, task_restarts: the registry's ids, in the order of `values`; a test holds the names to it.
-_FIXED = b"\x64\x65\x66\x67\x68\x6a\x6b\x6c\x6f\x70\x71\x72"
+# heap_free, heap_low_water, uptime, boot_count, reset_cause, signal_strength, store_depth, store_discarded, store_used,
+# clock_state, clock_drift, link_failures, task_restarts: the registry's ids, in the order of `values`; a test holds the
+# names to it.
+_FIXED = b"\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6f\x70\x71\x72"
 
 
 class Health:
@@ -33,7 +34,7 @@ class Health:
         self.cause = CAUSES.index(cause) + 1 if cause in CAUSES else 0
         columns = [(quantity, 0) for quantity in _FIXED]
         for quantity in (_SENSOR_AGE, _SENSOR_ERRORS):
-            columns += [(quantity, sensor.index) for sensor in node.sensors[:24]]  # a frame takes 64 columns
+            columns += [(quantity, sensor.index) for sensor in node.sensors[:23]]  # a frame takes 64 columns
         for sensor in node.sensors:
             if sensor.name == "sound_meter":
                 columns += [(_SOUND_LOST, sensor.index), (_SOUND_OVERLOAD, sensor.index)]
@@ -46,12 +47,14 @@ class Health:
         node = self._node
         store = node.store
         uptime = self._hal.uptime_ms() // 1000
+        signal = self._hal.signal()
         numbers = (
             free,
             low,
             uptime,
             node.boots,
             self.cause,
+            node.signal if signal is None else signal,
             store.pending,
             store.discarded[0] + store.damaged,
             min(100, store.used * 100 // max(1, store.capacity)),

@@ -40,6 +40,7 @@ class Node:
         self.uplink = True  # the network may be used
         self._link = None
         self.duty = None  # who runs it, where it sleeps between samples
+        self.signal = None  # dBm at the last contact of a node that sleeps between samples
         self.awake = False  # set while something is under way that no deep sleep may cut short
         self.asked = asyncio.Event()  # the network has been asked for the time once
         self.boot = None  # the boot's record, on a board with slots; the only one, because it writes a log

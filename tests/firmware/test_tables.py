@@ -83,6 +83,7 @@ def test_a_status_frame_carries_what_its_table_says(node: Any) -> None:
         "uptime",
         "boot_count",
         "reset_cause",
+        "signal_strength",
         "store_depth",
         "store_discarded",
         "store_used",

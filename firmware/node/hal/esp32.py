@@ -266,6 +266,14 @@ def joined():
     return _state["wlan"] is not None and _state["wlan"].isconnected()
 
 
+def signal():
+    """dBm at which the network's station is heard; None where that cannot be told."""
+    try:
+        return _state["wlan"].status("rssi")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
 def deployed():
     """Whether this node may work without an owner: never, on a board."""
     return False

@@ -21,10 +21,6 @@ from . import unix_clock, unix_loop
 from .stream import open_stream
 from .unix_flash import PROGRAM_SIZE, READ_SIZE, FileFlash
 
-POWER_ON = "power"
-RESET = "reset"
-WATCHDOG = "watchdog"
-
 _clock = unix_clock.clock
 _hello = {}
 _bridge = None
@@ -159,6 +155,14 @@ def joined():
     if _bridge is None or not _joined[0]:
         return True
     return not _bridge.call(wire.JOIN, 0, 0, json.dumps(_joined[0]).encode())[0]
+
+
+def signal():
+    """dBm at which the network's station is heard; None where that cannot be told."""
+    if _bridge is None or not _joined[0]:
+        return None
+    heard = _bridge.call(wire.JOIN, 0, 2)
+    return -heard[0] if heard else None
 
 
 def deployed():
@@ -300,7 +304,7 @@ def settings():
 
 def reset():
     """Start again, with the power on."""
-    _exit(85, RESET, {})
+    _exit(85, "reset", {})
 
 
 def exit(code, report):
@@ -323,7 +327,7 @@ def threshold(n):
 
 def reset_cause():
     """'power', 'reset', 'watchdog' or 'sleep': why the node started."""
-    return _hello.get("cause", POWER_ON)
+    return _hello.get("cause", "power")
 
 
 def watchdog(timeout_ms):

@@ -37,7 +37,8 @@ PIN_SET = 40  # argument level
 PIN_GET = 41  # -> u8
 KEPT = 44  # argument 1: put this into the memory that lives through sleep; 0: -> what is there
 NATIVE = 43  # argument 1: take the native memory of a kind (wifi, ble, tls, i2s), 0: give it back
-JOIN = 45  # argument 1: join the network in JSON, 0: is it still there? -> reason u8 (SPEC 15.4), 0 yes; ms u16
+# Argument 1: join the network in JSON, 0: is it still there? -> reason u8 (SPEC 15.4), 0 yes; ms u16. 2: -> -dBm u8.
+JOIN = 45
 I2C_LINES = 42  # argument: bit 0 clock, bit 1 data, 1 lets go -> levels u8 in the same bits
 
 KINDS = ("i2c", "uart", "adc", "counter", "i2s", "pin")

@@ -307,6 +307,8 @@ class Bridge:
         return self._node(op, now, argument, data)
 
     def _join(self, argument: int, data: bytes) -> bytes:
+        if argument == 2:
+            return b"" if self.wifi is None else bytes([-self.wifi.signal])
         if self.wifi is None:
             return bytes(3)
         answer = self.wifi.answer(data)

@@ -27,10 +27,12 @@ _SILENT = 30000
 
 @dataclass
 class WiFi:
-    """`keys`: network name to key, "" for an open one. `without_address`: names whose DHCP server is dead."""
+    """`keys`: network name to key, "" for an open one. `without_address`: names whose DHCP server is dead. `signal`:
+    dBm at which nodes hear a network."""
 
     keys: dict[str, str] = field(default_factory=dict[str, str])
     without_address: set[str] = field(default_factory=set[str])
+    signal: int = -60
 
     def fault(self, network: dict[str, Any]) -> int:
         """0 where this network can be joined, else the reason why not."""
