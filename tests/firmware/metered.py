@@ -10,14 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.support.node import said, scripted
 
 from citymote.testing.bridge import Wiring
 from citymote.testing.emul.microphone import I2SMicrophone
 from citymote.testing.vm import VirtualNode
-
-pytestmark = pytest.mark.usefixtures("run_vm")
 
 LAEQ, LAF_MAX, L10, L90, LCEQ, LZEQ, LAF_MIN, LAS_MAX, LC_PEAK, L50 = 9, 18, 19, 20, 66, 67, 68, 69, 70, 71
 NO_ANSWER, WARMING_UP, WRONG_CHIP, SHORT_READ, STUCK_BUS, FROZEN, SATURATED, SUSPICIOUS = 8, 10, 12, 13, 14, 15, 16, 3

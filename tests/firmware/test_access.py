@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.firmware.test_node import certificate
+from tests.support.certificates import certificate
 from tests.support.claimable import START, Street, settings_of, street
 from tests.support.owner import CRYPTO, Key, Refused, sighted
 

@@ -1,20 +1,20 @@
-"""The whole node, the real firmware on a real MicroPython, against brokers that come and go and power that fails."""
+"""The whole node, the real firmware on a real MicroPython, against brokers that come and go and power that fails.
+
+Each reading arrives once and equal, whatever happened to the broker, the power or the clock; what the node says about
+itself is looked at as well. TLS is in `test_node_tls`.
+"""
 
 from __future__ import annotations
 
 import json
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from tests.host import brokers
 
 import citymote
@@ -383,109 +383,6 @@ def test_login_and_link_state(tmp_path: Path) -> None:
         collector.wait(n.wait(60).report["frames"])
     topics = {topic.rsplit("/", 1)[1]: payload for topic, payload in collector.others}
     assert topics["link"] in (b"online", b"offline")
-
-
-def certificate(folder: Path, name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None):
-    """A certificate for localhost, self-signed or not: (certificate, key), both in `folder` as PEM too."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer[0].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=10000))
-        .not_valid_after(now + timedelta(days=10000))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    )
-    made = builder.sign(issuer[1] if issuer else key, hashes.SHA256())
-    (folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / f"{name}.key").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return made, key
-
-
-@pytest.fixture
-def secure(mosquitto: object, tmp_path: Path) -> Iterator[brokers.Broker]:
-    folder = tmp_path / "tls"
-    folder.mkdir()
-    authority = certificate(folder, "authority")
-    certificate(folder, "server", authority)
-    certificate(folder, "stranger")
-    for name in ("server.key", "server.pem", "authority.pem"):
-        (folder / name).chmod(0o644)
-    files = {"cafile": "authority.pem", "certfile": "server.pem", "keyfile": "server.key"}
-    extra = "allow_anonymous true\n" + "".join(f"{word} {folder}/{name}\n" for word, name in files.items())
-    with brokers.Broker(mosquitto.broker, tmp_path / "mosquitto", extra) as found:  # type: ignore[attr-defined]
-        found.folder = folder  # type: ignore[attr-defined]
-        yield found
-
-
-def tls_settings(secure: brokers.Broker, authority: str) -> dict[str, object]:
-    folder: Path = secure.folder  # type: ignore[attr-defined]
-    return {"broker_tls": True, "broker_name": "localhost", "broker_ca": (folder / f"{authority}.pem").read_text()}
-
-
-def test_tls_with_the_citys_own_authority(tmp_path: Path, secure: brokers.Broker) -> None:
-    folder: Path = secure.folder  # type: ignore[attr-defined]
-    with (
-        Collector(secure.port, ca=folder / "authority.pem") as collector,
-        node(tmp_path / "n", 2, secure.port, **tls_settings(secure, "authority")) as n,
-    ):
-        n.start()
-        messages = collector.wait(n.wait(60).report["frames"])
-    assert rows(messages) == expected(1, 60)
-
-
-def test_a_broker_that_asks_for_a_client_certificate_gets_it(tmp_path: Path, mosquitto: object) -> None:
-    folder = tmp_path / "tls"
-    folder.mkdir()
-    authority = certificate(folder, "authority")
-    certificate(folder, "server", authority)
-    certificate(folder, "client", authority)
-    certificate(folder, "forged")
-    for path in folder.iterdir():
-        path.chmod(0o644)
-    files = {"cafile": "authority.pem", "certfile": "server.pem", "keyfile": "server.key"}
-    extra = "require_certificate true\nallow_anonymous true\n"
-    extra += "".join(f"{word} {folder}/{name}\n" for word, name in files.items())
-    with brokers.Broker(mosquitto.broker, tmp_path / "mosquitto", extra) as broker:  # type: ignore[attr-defined]
-        broker.folder = folder  # type: ignore[attr-defined]
-        for who, welcome in (("client", True), ("forged", False), ("", False)):
-            settings = tls_settings(broker, "authority")
-            if who:
-                settings |= {"broker_cert": (folder / f"{who}.pem").read_text()}
-                settings |= {"broker_key": (folder / f"{who}.key").read_text()}
-            with node(tmp_path / f"n{who}", 0.5, broker.port, drain=60, **settings) as n:
-                n.start()
-                report = n.wait(60, check=False).report
-            assert (report["pending"] == 0, report["acked"] > 0) == (welcome, welcome), (who, report)
-
-
-def test_a_broker_that_nobody_vouches_for_gets_nothing(tmp_path: Path, secure: brokers.Broker) -> None:
-    with node(tmp_path / "n", 1, secure.port, drain=60, **tls_settings(secure, "stranger")) as n:
-        n.start()
-        ending = n.wait(60, check=False)
-    assert ending.report["sent"] == 0
-    assert ending.report["reason"] == "pending"
-    assert any("certificate" in line.text.lower() for line in n.logs), [line.text for line in n.logs][-5:]
-
-
-def test_tls_is_killed_in_the_middle_and_comes_back(tmp_path: Path, secure: brokers.Broker) -> None:
-    folder: Path = secure.folder  # type: ignore[attr-defined]
-    with (
-        Collector(secure.port, ca=folder / "authority.pem") as collector,
-        node(tmp_path / "n", 2, secure.port, grace=200, **tls_settings(secure, "authority")) as n,
-    ):
-        n.at(40 * MINUTE, secure.stop)
-        n.at(50 * MINUTE, secure.start)
-        n.start()
-        messages = collector.wait(n.wait(100).report["frames"])
-    assert rows(messages) == expected(1, 60)
 
 
 def test_two_days_leave_the_heap_as_it_was(tmp_path: Path, broker: Broker) -> None:

@@ -1,4 +1,4 @@
-"""What several files of this folder start from: a city that is brought releases, and keys of its people.
+"""What several files of this folder start from: a city that is brought releases, keys of its people, a bare machine.
 
 A fixture that one file alone needs is in that file. What these build is in tests/support; here it is only opened in
 the test's own folder, and closed.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.bare_machine import emptied
 from tests.support.fake import words
 from tests.support.rollouts import City
 
@@ -68,3 +69,9 @@ def store(tmp_path: Path) -> OwnerStore:
 def installer(tmp_path: Path) -> OwnerStore:
     """An installer's: without a signing key."""
     return OwnerStore.create(tmp_path / "installer", ask=words, cost=2, signing=False)
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine with nothing: no variables, an empty PATH of programs, an empty cache. Returns the cache."""
+    return emptied(monkeypatch, tmp_path)
