@@ -64,3 +64,21 @@ def test_a_node_tells_its_owner_over_that_road_what_it_is_and_does_what_it_is_to
     assert working.told(road, "reset", "restart") == [{"node": working.fresh.id, "reset": "restart"}]
     until(lambda: node.starts > starts)
     assert working.told(road, "info")[0]["boots"] == info["boots"] + 1
+
+
+def test_the_prompt_is_shut_and_opened_by_the_owners_command_and_stays_so(working: Working) -> None:
+    node = working.fresh.node
+    marker = node.directory / "locked"  # what the boot switches Ctrl-C off by; test_prompt.py shows what that does
+
+    def restarted() -> None:
+        starts = node.starts
+        working.told("udp", "reset", "restart")
+        until(lambda: node.starts > starts)
+        assert working.told("udp", "info")
+
+    assert not marker.exists()
+    for order, shut in (("shut-prompt", True), ("open-prompt", False)):
+        working.told("udp", "reset", order)
+        assert marker.exists() == shut
+        restarted()
+        assert marker.exists() == shut, "after a restart, too"
