@@ -1,10 +1,10 @@
 """Fetches Debian packages into a folder of our own: no root, no change to the system, verified by apt's signatures.
 
-The mirror is never written here: it is the one that this machine's own apt configuration names (whatever suite it has
-there), or `$DEBIAN_MIRROR`. apt does the work with a private state folder, so resolving, hashes and signatures are its
-own; only what a program needs to run is kept (itself and its libraries). Only the standard library is used, because
-this runs before there is a virtual environment. Deciding which program to fetch is left to get_micropython.py,
-get_mosquitto.py and bootstrap.py.
+The mirror is never written here: it is the one that this machine's own apt configuration names (apt_sources.py reads
+it; whatever suite it has there), or `$DEBIAN_MIRROR`. apt does the work with a private state folder, so resolving,
+hashes and signatures are its own; only what a program needs to run is kept (itself and its libraries). Only the
+standard library is used, because this runs before there is a virtual environment. Deciding which program to fetch is
+left to get_micropython.py, get_mosquitto.py and bootstrap.py.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+import apt_sources
 
 SUITE = "trixie"  # the first stable suite with MicroPython; its libraries come along, so the host's age is no matter
 KEYRING = "debian-archive-keyring"
@@ -29,10 +30,6 @@ KEYRING = "debian-archive-keyring"
 # new enough (24.04 has 1.22).
 UBUNTU_SUITE = "resolute"
 UBUNTU_KEYS = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
-DEBIAN_SUITES = (
-    "bullseye", "bookworm", "trixie", "forky", "duke", "sid",
-    "oldoldstable", "oldstable", "stable", "testing", "unstable",
-)  # fmt: skip
 FAILURE_LASTS = 600
 KEYRING_PLACES = (
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
@@ -42,24 +39,6 @@ KEYRING_PLACES = (
 
 class Unavailable(Exception):
     """This machine cannot have the thing asked for; the text is one line and says what to set or install."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One archive as apt's configuration names it."""
-
-    uri: str
-    suites: tuple[str, ...]
-    components: tuple[str, ...]
-
-    @property
-    def looks_like_debian(self) -> bool:
-        """Could be a full Debian mirror. Only a guess: the Debian keyring decides when apt reads it."""
-        return (
-            "main" in self.components
-            and any(suite in DEBIAN_SUITES for suite in self.suites)
-            and not self.uri.startswith(("cdrom:", "copy:"))
-        )
 
 
 def cache_folder() -> Path:
@@ -73,82 +52,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "citymote"
 
 
-# --- what this machine's apt says ------------------------------------------------------------------------------------
-
-
-def parse_list(text: str) -> list[Source]:
-    """The `deb` lines of a one-line-style sources.list (sources.list(5))."""
-    found: list[Source] = []
-    for line in text.splitlines():
-        line = line.split("#", 1)[0].strip()
-        match = re.match(r"deb\s+(?:\[[^\]]*\]\s*)?(.*)$", line)
-        if not match:
-            continue
-        words = match[1].split()
-        if len(words) >= 2:  # an exact path ("./") has no components and is no Debian mirror, but it is valid
-            found.append(Source(words[0], (words[1],), tuple(words[2:])))
-    return found
-
-
-def parse_deb822(text: str) -> list[Source]:
-    """The enabled `deb` stanzas of a deb822-style .sources file (sources.list(5))."""
-    found: list[Source] = []
-    for stanza in re.split(r"\n[ \t]*\n", "\n".join(line for line in text.splitlines() if not line.startswith("#"))):
-        fields: dict[str, str] = {}
-        last = ""
-        for line in stanza.splitlines():
-            if line[:1] in (" ", "\t"):
-                if last:
-                    fields[last] += " " + line.strip()
-            elif ":" in line:
-                last, _, value = line.partition(":")
-                last = last.strip().lower()
-                fields[last] = value.strip()
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() in ("no", "false", "0"):
-            continue
-        suites, components = tuple(fields.get("suites", "").split()), tuple(fields.get("components", "").split())
-        found += [Source(uri, suites, components) for uri in fields.get("uris", "").split()]
-    return found
-
-
-def configured_sources(etc: Path | None = None) -> list[Source]:
-    """Every archive in this machine's apt configuration, in apt's order."""
-    main, parts = _source_places() if etc is None else (etc / "sources.list", etc / "sources.list.d")
-    found: list[Source] = []
-    for path in [main, *(sorted(parts.iterdir()) if parts.is_dir() else [])]:
-        if path.suffix not in (".list", ".sources"):
-            continue
-        try:
-            text = path.read_text(errors="replace")
-        except OSError:
-            continue
-        found += parse_deb822(text) if path.suffix == ".sources" else parse_list(text)
-    return found
-
-
-def _source_places() -> tuple[Path, Path]:
-    try:
-        done = subprocess.run(
-            ["apt-config", "shell", "MAIN", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"],
-            capture_output=True, text=True, timeout=30, check=True,
-        )  # fmt: skip
-        places = dict(re.findall(r"^(MAIN|PARTS)='(.*)'$", done.stdout, re.MULTILINE))
-        return Path(places["MAIN"]), Path(places["PARTS"])
-    except (OSError, subprocess.SubprocessError, KeyError):
-        return Path("/etc/apt/sources.list"), Path("/etc/apt/sources.list.d")
-
-
-def debian_mirrors(sources: Iterable[Source] | None = None) -> list[str]:
-    """The places to try for Debian packages, best first; `$DEBIAN_MIRROR` alone when it is set."""
-    named = os.environ.get("DEBIAN_MIRROR", "").strip()
-    if named:
-        return [named]
-    candidates = [
-        source.uri for source in (configured_sources() if sources is None else sources) if source.looks_like_debian
-    ]
-    # A vendor's repository may use Debian's suite names as well, so those that are called debian come first.
-    ranked = sorted(dict.fromkeys(candidates), key=lambda uri: not re.search(r"/debian/?$|mirrors/debian\.list$", uri))
-    return ranked[:4]
+# --- what this machine is --------------------------------------------------------------------------------------------
 
 
 def system() -> tuple[str, str]:
@@ -310,7 +214,7 @@ def own_archive(folder: Path, arch: str | None = None) -> Apt:
     """A private apt over this machine's own sources, as they stand (its suite, its keys)."""
     need_apt()
     apt = Apt(folder, arch or machine_architecture(), "")
-    main, parts = _source_places()
+    main, parts = apt_sources.source_places()
     config = folder / "apt.conf"
     text = config.read_text()
     text = text.replace(f'Dir::Etc::SourceList "{folder}/sources.list";', f'Dir::Etc::SourceList "{main}";')
@@ -327,7 +231,7 @@ def own_archive(folder: Path, arch: str | None = None) -> Apt:
 def debian(work: Path, arch: str, suite: str = SUITE) -> Apt:
     """A private apt over the first usable Debian mirror; Unavailable with one line when there is none."""
     need_apt()
-    mirrors = debian_mirrors()
+    mirrors = apt_sources.debian_mirrors()
     if not mirrors:
         raise Unavailable("this machine's apt names no Debian mirror; set DEBIAN_MIRROR to one")
     keys = keyring(work)
@@ -350,7 +254,9 @@ def newer_ubuntu(work: Path, arch: str) -> Apt:
     need_apt()
     distribution, codename = system()
     mirrors = [
-        source.uri for source in configured_sources() if codename in source.suites and "main" in source.components
+        source.uri
+        for source in apt_sources.configured_sources()
+        if codename in source.suites and "main" in source.components
     ]
     if distribution != "ubuntu" or not mirrors or not UBUNTU_KEYS.is_file():
         raise Unavailable("this is no Ubuntu machine with a mirror of its own")
@@ -444,7 +350,8 @@ def forget_failure(folder: Path, name: str) -> None:
 
 
 def _settings_key() -> str:
-    settings = [os.environ.get("DEBIAN_MIRROR", ""), os.environ.get("DEBIAN_KEYRING", ""), repr(configured_sources())]
+    settings = [os.environ.get("DEBIAN_MIRROR", ""), os.environ.get("DEBIAN_KEYRING", "")]
+    settings.append(repr(apt_sources.configured_sources()))
     return hashlib.sha256("\n".join(settings).encode()).hexdigest()
 
 

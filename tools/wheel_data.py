@@ -16,6 +16,7 @@ FILES = (
     "protocol/quantities.toml",
     "protocol/SPEC.md",
     "protocol/citymote.cddl",
+    "tools/apt_sources.py",
     "tools/aptget.py",
     "tools/get_micropython.py",
     "tools/get_mosquitto.py",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import apt_sources
 import aptget
 import get_micropython
 
@@ -137,7 +138,7 @@ def ubuntu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: Signer) -> P
     (etc / "sources.list.d").mkdir(parents=True)
     (etc / "sources.list").write_text("# Ubuntu sources have moved to sources.list.d/ubuntu.sources\n")
     (etc / "sources.list.d" / "ubuntu.sources").write_text(SOURCES.format(folder=mirror, keys=signer.public))
-    monkeypatch.setattr(aptget, "_source_places", lambda: (etc / "sources.list", etc / "sources.list.d"))
+    monkeypatch.setattr(apt_sources, "source_places", lambda: (etc / "sources.list", etc / "sources.list.d"))
     monkeypatch.setattr(aptget, "system", lambda: ("ubuntu", "noble"))
     monkeypatch.setattr(aptget, "UBUNTU_KEYS", signer.public)
     monkeypatch.setattr(aptget, "KEYRING_PLACES", ())

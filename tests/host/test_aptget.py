@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.support.bare_machine import UBUNTU_822, executable
 
+import apt_sources
 import aptget
 import get_mosquitto
 
@@ -49,9 +50,9 @@ deb http://flat.example ./
 
 
 def test_deb822_gives_every_address_with_suites_and_components() -> None:
-    assert aptget.parse_deb822(BOOKWORM_822) == [
-        aptget.Source("http://mirror.example/debian", ("bookworm", "bookworm-updates"), ("main",)),
-        aptget.Source("http://mirror.example/debian-security", ("bookworm-security",), ("main",)),
+    assert apt_sources.parse_deb822(BOOKWORM_822) == [
+        apt_sources.Source("http://mirror.example/debian", ("bookworm", "bookworm-updates"), ("main",)),
+        apt_sources.Source("http://mirror.example/debian-security", ("bookworm-security",), ("main",)),
     ]
 
 
@@ -60,7 +61,7 @@ def test_deb822_folds_continuation_lines_and_several_addresses() -> None:
         "Types: deb\nURIs: http://a.example/debian\n http://b.example/debian\n"
         "Suites:\n trixie\nComponents: main\n contrib\n"
     )
-    assert [(source.uri, source.suites, source.components) for source in aptget.parse_deb822(text)] == [
+    assert [(source.uri, source.suites, source.components) for source in apt_sources.parse_deb822(text)] == [
         ("http://a.example/debian", ("trixie",), ("main", "contrib")),
         ("http://b.example/debian", ("trixie",), ("main", "contrib")),
     ]
@@ -68,12 +69,12 @@ def test_deb822_folds_continuation_lines_and_several_addresses() -> None:
 
 def test_deb822_leaves_out_disabled_and_source_only_stanzas() -> None:
     disabled = BOOKWORM_822.replace("Types: deb\n", "Types: deb\nEnabled: no\n")
-    assert aptget.parse_deb822(disabled) == []
-    assert aptget.parse_deb822(BOOKWORM_822.replace("Types: deb\n", "Types: deb-src\n")) == []
+    assert apt_sources.parse_deb822(disabled) == []
+    assert apt_sources.parse_deb822(BOOKWORM_822.replace("Types: deb\n", "Types: deb-src\n")) == []
 
 
 def test_one_line_style_reads_options_and_comments() -> None:
-    assert [source.uri for source in aptget.parse_list(TRIXIE_LIST)] == [
+    assert [source.uri for source in apt_sources.parse_list(TRIXIE_LIST)] == [
         "cdrom:[Debian",
         "https://vendor.example/tools",
         "http://mirror.example/debian",
@@ -84,22 +85,22 @@ def test_one_line_style_reads_options_and_comments() -> None:
 @pytest.mark.parametrize(
     ("sources", "expected"),
     [
-        (aptget.parse_deb822(BOOKWORM_822), ["http://mirror.example/debian"]),
-        (aptget.parse_deb822(CLOUD_822), ["mirror+file:///etc/apt/mirrors/debian.list"]),
-        (aptget.parse_list(TRIXIE_LIST), ["http://mirror.example/debian", "https://vendor.example/tools"]),
-        (aptget.parse_deb822(UBUNTU_822), []),
+        (apt_sources.parse_deb822(BOOKWORM_822), ["http://mirror.example/debian"]),
+        (apt_sources.parse_deb822(CLOUD_822), ["mirror+file:///etc/apt/mirrors/debian.list"]),
+        (apt_sources.parse_list(TRIXIE_LIST), ["http://mirror.example/debian", "https://vendor.example/tools"]),
+        (apt_sources.parse_deb822(UBUNTU_822), []),
     ],
     ids=["debian-12", "cloud-image", "one-line-with-vendor", "ubuntu"],
 )
 def test_the_mirror_comes_from_the_configuration(
-    no_settings: Path, sources: list[aptget.Source], expected: list[str]
+    no_settings: Path, sources: list[apt_sources.Source], expected: list[str]
 ) -> None:
-    assert aptget.debian_mirrors(sources) == expected
+    assert apt_sources.debian_mirrors(sources) == expected
 
 
 def test_debian_mirror_overrides_the_configuration(no_settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEBIAN_MIRROR", "http://mine.example/debian")
-    assert aptget.debian_mirrors(aptget.parse_deb822(BOOKWORM_822)) == ["http://mine.example/debian"]
+    assert apt_sources.debian_mirrors(apt_sources.parse_deb822(BOOKWORM_822)) == ["http://mine.example/debian"]
 
 
 def test_both_file_styles_of_a_configuration_are_read(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_both_file_styles_of_a_configuration_are_read(tmp_path: Path) -> None:
     (tmp_path / "sources.list.d" / "debian.sources").write_text(BOOKWORM_822)
     (tmp_path / "sources.list.d" / "old.list.save").write_text("deb http://saved.example/debian trixie main\n")
 
-    uris = [source.uri for source in aptget.configured_sources(tmp_path)]
+    uris = [source.uri for source in apt_sources.configured_sources(tmp_path)]
 
     assert "http://mirror.example/debian-security" in uris
     assert "https://vendor.example/tools" in uris
@@ -123,7 +124,7 @@ def test_no_mirror_is_named_in_the_tools() -> None:
 
 def test_without_a_debian_mirror_the_line_says_what_to_set(no_settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aptget, "need_apt", lambda: None)
-    monkeypatch.setattr(aptget, "configured_sources", lambda: aptget.parse_deb822(UBUNTU_822))
+    monkeypatch.setattr(apt_sources, "configured_sources", lambda: apt_sources.parse_deb822(UBUNTU_822))
     with pytest.raises(
         aptget.Unavailable, match=r"^this machine's apt names no Debian mirror; set DEBIAN_MIRROR to one$"
     ):

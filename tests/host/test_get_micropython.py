@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.support.bare_machine import UBUNTU_822, executable
 
+import apt_sources
 import aptget
 import get_micropython
 
@@ -151,7 +152,7 @@ def test_on_ubuntu_a_newer_release_on_its_own_mirror_is_the_third_choice(
     monkeypatch.setattr(aptget, "need_apt", lambda: None)
     monkeypatch.setattr(aptget, "UBUNTU_KEYS", keys)
     monkeypatch.setattr(aptget, "system", lambda: ("ubuntu", "noble"))
-    monkeypatch.setattr(aptget, "configured_sources", lambda: aptget.parse_deb822(UBUNTU_822))
+    monkeypatch.setattr(apt_sources, "configured_sources", lambda: apt_sources.parse_deb822(UBUNTU_822))
     monkeypatch.setattr(aptget.Apt, "run", lambda self, *arguments, cwd=None: "")
     tried: list[str] = []
 
