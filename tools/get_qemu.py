@@ -15,17 +15,19 @@ from pathlib import Path
 
 import aptget
 
-PACKAGE = "qemu-user-static"
+# Static programs both: since QEMU 9.1 qemu-user has them, and qemu-user-static is a name for it or gone (Debian 13,
+# Ubuntu 26.04); before, qemu-user wants libraries that we would have to bring along.
+PACKAGES = ("qemu-user-static", "qemu-user")
 NAMES = ("qemu-riscv32", "qemu-riscv32-static")
 
 
-def _cached() -> Path:
-    return aptget.cache_folder() / PACKAGE / "usr" / "bin" / NAMES[1]
+def _places() -> list[Path]:
+    return [aptget.cache_folder() / package / "usr" / "bin" / name for package in PACKAGES for name in NAMES]
 
 
 def find() -> str | None:
     """The emulator, or None."""
-    for name in (os.environ.get("QEMU_RISCV32"), *NAMES, str(_cached())):
+    for name in (os.environ.get("QEMU_RISCV32"), *NAMES, *map(str, _places())):
         if name and (found := shutil.which(name)):
             return found
     return None
@@ -34,17 +36,24 @@ def find() -> str | None:
 def fetch() -> str:
     """The emulator, out of this machine's own archive if need be; aptget.Unavailable where it has none."""
     found = find()
-    if found is None:
-        cache = aptget.cache_folder()
-        with aptget.locked(cache), contextlib.closing(aptget.own_archive(cache / "apt-qemu")) as apt:
-            apt.unpack([PACKAGE], cache / PACKAGE)
-            for other in _cached().parent.iterdir():  # an emulator each for some thirty other machines
-                if other.name != NAMES[1]:
+    if found is not None:
+        return found
+    cache = aptget.cache_folder()
+    reasons: list[str] = []
+    with aptget.locked(cache), contextlib.closing(aptget.own_archive(cache / "apt-qemu")) as apt:
+        for package in PACKAGES:
+            try:
+                apt.unpack([package], cache / package)
+            except aptget.Unavailable as error:
+                reasons.append(str(error))
+                continue
+            for other in (cache / package / "usr" / "bin").glob("*"):  # an emulator each for some thirty other machines
+                if other.name not in NAMES:
                     other.unlink()
-        found = find()
-    if found is None:
-        raise aptget.Unavailable(f"{PACKAGE} came without {NAMES[1]}")
-    return found
+            if found := find():
+                return found
+            reasons.append(f"{package} came without {NAMES[0]}")
+    raise aptget.Unavailable("; ".join(reasons))
 
 
 def main() -> int:

@@ -2,7 +2,8 @@
 
 The interpreters of tests/support/machine are ours, QEMU is not: a slip in both would have to be the same.
 
-`apt-get install qemu-user-static`, or `tools/get_qemu.py` for a copy in our cache.
+`apt-get install qemu-user-static` (Debian 13 and Ubuntu 26.04: `qemu-user`), or `tools/get_qemu.py` for a copy in our
+cache.
 """
 
 from __future__ import annotations

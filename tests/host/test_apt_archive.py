@@ -19,6 +19,7 @@ import pytest
 import apt_sources
 import aptget
 import get_micropython
+import get_qemu
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("apt-get"), reason="this machine has no apt"),
@@ -121,33 +122,39 @@ def suite(folder: Path, name: str, packages: dict[str, str], signer: Signer | No
 
 
 @pytest.fixture
-def ubuntu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: Signer) -> Path:
-    """A machine with Ubuntu 24.04 whose mirror has its own MicroPython, too old, and a newer release's."""
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signer: Signer) -> Path:
+    """A machine with Ubuntu 24.04 that has nothing of what we look for, and the folder of its still empty mirror."""
     mirror = tmp_path / "ubuntu"
     mirror.mkdir()
+    etc = tmp_path / "etc"
+    (etc / "sources.list.d").mkdir(parents=True)
+    (etc / "sources.list").write_text("# Ubuntu sources have moved to sources.list.d/ubuntu.sources\n")
+    (etc / "sources.list.d" / "ubuntu.sources").write_text(SOURCES.format(folder=mirror, keys=signer.public))
+    for name in ("noble-updates", "noble-security"):
+        suite(mirror, name, {ARCH: ""}, signer)
+    monkeypatch.setattr(apt_sources, "source_places", lambda: (etc / "sources.list", etc / "sources.list.d"))
+    monkeypatch.setattr(aptget, "system", lambda: ("ubuntu", "noble"))
+    monkeypatch.setattr(aptget, "UBUNTU_KEYS", signer.public)
+    monkeypatch.setattr(aptget, "KEYRING_PLACES", ())
+    for name in ("DEBIAN_MIRROR", "DEBIAN_KEYRING", "MICROPYTHON", "MICROPYTHON32", "QEMU_RISCV32"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CITYMOTE_CACHE", str(tmp_path / "cache"))
+    return mirror
+
+
+@pytest.fixture
+def ubuntu(mirror: Path, monkeypatch: pytest.MonkeyPatch, signer: Signer) -> Path:
+    """The mirror with the release's own MicroPython, too old, and a newer release's."""
     loader = deb(mirror, "libc6", ARCH, {f"usr/lib/{ARCH}-gnu/ld-linux-test.so.2": LOADER})
     keys = deb(mirror, "debian-archive-keyring", "all", {"usr/share/keyrings/debian-archive-keyring.gpg": ""})
     (mirror / "old").mkdir()
     old = deb(mirror / "old", "micropython", ARCH, vm("1 22", 64), "libc6").replace("pool/", "old/pool/")
     new = deb(mirror, "micropython", ARCH, vm("1 27", 64), "libc6")
     suite(mirror, "noble", {ARCH: loader + old + keys}, signer)
-    for name in ("noble-updates", "noble-security"):
-        suite(mirror, name, {ARCH: ""}, signer)
     suite(mirror, aptget.UBUNTU_SUITE, {ARCH: loader + new}, signer)
-    etc = tmp_path / "etc"
-    (etc / "sources.list.d").mkdir(parents=True)
-    (etc / "sources.list").write_text("# Ubuntu sources have moved to sources.list.d/ubuntu.sources\n")
-    (etc / "sources.list.d" / "ubuntu.sources").write_text(SOURCES.format(folder=mirror, keys=signer.public))
-    monkeypatch.setattr(apt_sources, "source_places", lambda: (etc / "sources.list", etc / "sources.list.d"))
-    monkeypatch.setattr(aptget, "system", lambda: ("ubuntu", "noble"))
-    monkeypatch.setattr(aptget, "UBUNTU_KEYS", signer.public)
-    monkeypatch.setattr(aptget, "KEYRING_PLACES", ())
     monkeypatch.setattr(
         get_micropython.shutil, "which", lambda name: None if name == "micropython" else f"/usr/bin/{name}"
     )
-    for name in ("DEBIAN_MIRROR", "DEBIAN_KEYRING", "MICROPYTHON", "MICROPYTHON32"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CITYMOTE_CACHE", str(tmp_path / "cache"))
     return mirror
 
 
@@ -209,3 +216,44 @@ def test_a_package_that_was_changed_behind_its_signature_is_refused(ubuntu: Path
     with pytest.raises(aptget.Unavailable):
         get_micropython.provide(64)
     assert not list((tmp_path / "cache").glob("micropython-*/bin"))
+
+
+EMULATOR = {"usr/bin/qemu-riscv32": "#!/bin/sh\n", "usr/bin/qemu-arm": "#!/bin/sh\n"}
+EMULATOR_BEFORE = {"usr/bin/qemu-riscv32-static": "#!/bin/sh\n"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "came_from"),
+    [
+        ({"qemu-user-static": EMULATOR_BEFORE, "qemu-user": EMULATOR}, "qemu-user-static/usr/bin/qemu-riscv32-static"),
+        ({"qemu-user-static": {"usr/share/doc": ""}, "qemu-user": EMULATOR}, "qemu-user/usr/bin/qemu-riscv32"),
+        ({"qemu-user": EMULATOR}, "qemu-user/usr/bin/qemu-riscv32"),
+    ],
+    ids=["debian-12", "debian-13", "ubuntu-26.04"],
+)
+def test_qemu_is_found_under_either_package_s_name(
+    mirror: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    signer: Signer,
+    packages: dict[str, dict[str, str]],
+    came_from: str,
+) -> None:
+    stanzas = "".join(deb(mirror, name, ARCH, files) for name, files in packages.items())
+    suite(mirror, "noble", {ARCH: stanzas}, signer)
+    on_path = get_qemu.shutil.which
+    monkeypatch.setattr(
+        get_qemu.shutil, "which", lambda name: on_path(name) if "/" in name or "qemu" not in name else None
+    )
+    found = Path(get_qemu.fetch())
+    assert found == tmp_path / "cache" / came_from
+    assert get_qemu.find() == str(found)
+    assert not (found.parent / "qemu-arm").exists(), "other machines' emulators were kept"
+
+
+def test_an_archive_without_qemu_is_one_line(mirror: Path, monkeypatch: pytest.MonkeyPatch, signer: Signer) -> None:
+    suite(mirror, "noble", {ARCH: ""}, signer)
+    monkeypatch.setattr(get_qemu, "find", lambda: None)
+    with pytest.raises(aptget.Unavailable, match=r"qemu-user-static; .*qemu-user") as caught:
+        get_qemu.fetch()
+    assert "\n" not in str(caught.value)
