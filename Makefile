@@ -31,7 +31,10 @@ runtimes: setup
 	@$(PY) tools/get_micropython.py --quiet
 	@$(PY) tools/get_mosquitto.py --quiet --optional
 
-demo: runtimes
+# Who came for this does not wait for the tests' tools.
+demo:
+	@$(PYTHON) tools/bootstrap.py --for demo
+	@$(PY) tools/get_micropython.py --quiet
 	@.venv/bin/citymote demo $(DEMO)
 
 lint: setup

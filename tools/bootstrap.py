@@ -3,14 +3,18 @@
 
 Debian's bare python3 has neither pip nor ensurepip: then pip comes, verified, out of this machine's own apt (aptget.py)
 and is put into the new environment. A stamp keyed by what decides the environment's content makes a second run return
-at once. The type stubs of MicroPython shadow the standard library's, so they get a folder of their own, build/stubs.
+at once. The demo needs a quarter of it: who came for that waits neither for the tests' tools nor for peers to compare
+with. The type stubs of MicroPython shadow the standard library's, so they get a folder of their own, build/stubs.
 Runtimes and brokers are left to get_micropython.py and get_mosquitto.py.
 """
 
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit(f"bootstrap: Python 3.11 or later is needed, not {sys.version.split()[0]}; name one with make PYTHON=...")
+    sys.exit(
+        f"bootstrap: Python 3.11 or later is needed, not {sys.version.split()[0]}; "
+        "install one, such as the package python3.11-venv, and name it, as in: make PYTHON=python3.11 demo"
+    )
 
 import argparse
 import contextlib
@@ -26,7 +30,8 @@ TOP = Path(__file__).resolve().parent.parent
 VENV = TOP / ".venv"
 BUILD = TOP / "build"
 STUBS = BUILD / "stubs"
-STAMP = VENV / ".citymote-stamp"
+# What each purpose installs; who set up for the tests has set up for the demo.
+EXTRAS = {"demo": "all", "tests": "all,dev"}
 STUB_PACKAGES = ("micropython-esp32-stubs>=1.26,<1.30",)
 # Taken without dependencies: CircuitPython's drivers ask for a whole hardware layer that our emulated buses replace,
 # and the makers' pins contradict one another although the drivers run together.
@@ -99,10 +104,20 @@ def wanted_stamp(python: str) -> str:
     return hashed.hexdigest()
 
 
-def is_current(stamp: str) -> bool:
-    """Whether .venv/ was completed by this very set-up and its interpreter still exists."""
+def stamp_file(purpose: str) -> Path:
+    return VENV / f".citymote-{purpose}"
+
+
+def is_current(stamp: str, purpose: str) -> bool:
+    """Whether .venv/ was completed by this very set-up, for `purpose` at least, and its interpreter still exists."""
+    if purpose == "demo" and is_current(stamp, "tests"):
+        return True
     try:
-        return STAMP.read_text() == stamp and (VENV / "bin" / "python").exists() and STUBS.is_dir()
+        return (
+            stamp_file(purpose).read_text() == stamp
+            and (VENV / "bin" / "python").exists()
+            and (purpose == "demo" or STUBS.is_dir())
+        )
     except OSError:
         return False
 
@@ -129,7 +144,14 @@ def make_venv(without_ensurepip: bool) -> None:
         run([sys.executable, "-m", "venv", "--without-pip", VENV], "python3 -m venv")
     except SetupError as error:
         raise SetupError(f"this Python cannot make virtual environments; install python3-venv ({error})") from None
-    install_pip(pip_wheel())
+    wheel = pip_wheel()
+    try:
+        install_pip(wheel)
+    except SetupError as error:
+        # The archive's pip is made for its own python3, and this may be a younger one beside it.
+        package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+        last = str(error).splitlines()[-1].strip()
+        raise SetupError(f"{wheel.name} does not run on this Python ({last}); install {package}") from None
 
 
 def has_pip() -> bool:
@@ -168,11 +190,13 @@ def install_pip(wheel: Path) -> None:
     run([VENV / "bin" / "python", "-c", code, "install", "-q", "--no-index", wheel], "installing pip into .venv")
 
 
-def install(extras: str) -> None:
-    """Install this checkout in place with everything that demo, tests and benchmarks need, and the stubs beside it."""
+def install(purpose: str) -> None:
+    """Install this checkout in place with all that the purpose needs; for tests the stubs and peers beside it."""
     pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    run([*pip, "-e", f".[{extras}]"], "installing citymote's requirements")
-    install_apart(pip, STUBS, STUB_PACKAGES, "installing the MicroPython stubs")
+    run([*pip, "-e", f".[{EXTRAS[purpose]}]"], "installing citymote's requirements")
+    if purpose == "tests":
+        install_apart(pip, STUBS, STUB_PACKAGES, "installing the MicroPython stubs")
+        install_peers(pip)
 
 
 def install_apart(pip: list[str | Path], folder: Path, packages: tuple[str, ...], what: str) -> None:
@@ -184,9 +208,8 @@ def install_apart(pip: list[str | Path], folder: Path, packages: tuple[str, ...]
     scratch.rename(folder)
 
 
-def install_peers() -> None:
+def install_peers(pip: list[str | Path]) -> None:
     """Install what ours is compared with; what cannot be had is a note, because nothing of ours needs it."""
-    pip: list[str | Path] = [VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     steps = [
         lambda: run([*pip, "-e", ".[peers]"], "installing peers to compare with"),
         lambda: run([*pip, "--no-deps", *BARE_PEERS], "installing chip makers' drivers"),
@@ -218,24 +241,24 @@ def clean() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Set up .venv/ inside this checkout.")
     parser.add_argument("--clean", action="store_true", help="remove .venv/ and build/, but not downloads")
-    parser.add_argument("--extras", default="all,dev", help="what to install (default: all,dev)")
+    parser.add_argument("--for", dest="purpose", choices=EXTRAS, default="tests", help="default: tests, and all else")
     arguments = parser.parse_args()
     if arguments.clean:
         clean()
         return 0
     without_ensurepip = bool(os.environ.get("CITYMOTE_NO_ENSUREPIP"))  # to try the bare machine's way on any other
     base = getattr(sys, "_base_executable", sys.executable)
-    stamp = wanted_stamp(f"{base} {sys.version} {arguments.extras}")
-    if is_current(stamp):
+    purpose: str = arguments.purpose
+    stamp = wanted_stamp(f"{base} {sys.version}")
+    if is_current(stamp, purpose):
         return 0
     try:
         with aptget.locked(BUILD):
-            if not is_current(stamp):  # another run may have made it while this one waited
-                aptget.say("bootstrap: setting up .venv/ (once; some minutes on a slow line)")
+            if not is_current(stamp, purpose):  # another run may have made it while this one waited
+                aptget.say(f"bootstrap: setting up .venv/ for the {purpose} (once; some minutes on a slow line)")
                 make_venv(without_ensurepip)
-                install(arguments.extras)
-                install_peers()
-                STAMP.write_text(stamp)
+                install(purpose)
+                stamp_file(purpose).write_text(stamp)
     except SetupError as error:
         aptget.say(f"bootstrap: {error}")
         return 1

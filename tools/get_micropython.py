@@ -93,7 +93,7 @@ def _fetch(cache: Path, arch: str, bits: int, destination: Path, quiet: bool) ->
     if earlier:
         raise aptget.Unavailable(earlier)
     if not quiet:
-        aptget.say(f"MicroPython, {bits} bit: fetching Debian's package for {arch} (some 5 MB, and the mirror's index)")
+        aptget.say(f"MicroPython, {bits} bit: fetching the package for {arch} (some 5 MB, and the mirror's index)")
     try:
         _fetch_from_somewhere(cache, arch, bits, destination)
     except aptget.Unavailable as error:

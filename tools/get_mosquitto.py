@@ -85,7 +85,7 @@ def _fetch(cache: Path, arch: str, folder: Path, quiet: bool) -> None:
     if earlier:
         raise aptget.Unavailable(earlier)
     if not quiet:
-        aptget.say("Mosquitto: fetching Debian's package with its libraries (some 15 MB)")
+        aptget.say("Mosquitto: fetching the package with its libraries (some 15 MB)")
     reasons: list[str] = []
     for origin in (lambda: aptget.debian(cache, arch), lambda: aptget.own_archive(cache / "apt-own", arch)):
         try:

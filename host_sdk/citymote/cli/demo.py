@@ -122,8 +122,9 @@ def _show(outcome: "Outcome") -> None:
         table.add_row(name, unit, f"{readings:,}", f"{absent:,}", least, middle, most)
     console.print(table)
     figures = outcome.figures
+    nodes = "one node" if figures.nodes == 1 else f"{figures.nodes} nodes"
     console.print(
-        f"{figures.nodes} nodes, {figures.frames:,} frames, {figures.readings_stored:,} readings stored in "
+        f"{nodes}, {figures.frames:,} frames, {figures.readings_stored:,} readings stored in "
         f"{figures.seconds:.1f} s; {figures.bytes_per_reading:.2f} bytes a reading on the wire"
     )
     style = "green" if figures.good else "bold red"

@@ -66,7 +66,7 @@ def micropython(bits: int = 32) -> MicroPython:
         raise RuntimeMissing(
             f"no {bits}-bit MicroPython for virtual nodes",
             found,
-            "`make setup` in a checkout provides one; or name one in $MICROPYTHON" + ("32" if bits == 32 else ""),
+            "`make runtimes` in a checkout provides one; or name one in $MICROPYTHON" + ("32" if bits == 32 else ""),
         )
     return found
 
