@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from tests.e2e.city import FIGURES, Found, Told, bare_frames, demo, told
+from tests.e2e.city import COMMAND, FIGURES, Found, Told, bare_frames, demo, told
 from tests.host.brokers import free_port
 
 from citymote import OwnerStore, open_fleet, open_store
@@ -95,6 +99,30 @@ def test_the_page_needs_nothing_from_elsewhere(first: tuple[Told, Path]) -> None
     assert "<svg" in page, "the page has plots"
     links = re.findall(r"""(?:src|href)\s*=\s*["']?(?!#|data:)[^"'\s>]+|url\((?!#|data:)[^)]*\)|@import""", page)
     assert links == [], "the page is one file without links to others"
+
+
+def test_on_a_terminal_it_shows_how_far_it_is_and_then_a_table_and_where_the_page_lies(
+    tmp_path: Path, run_vm: object
+) -> None:
+    """Both streams on a terminal, as with a person before it."""
+    inside, outside = pty.openpty()
+    command = [COMMAND, "demo", "--nodes", "2", "--hours", "0.5", "--claim", "0", "--out", tmp_path / "out"]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdin=outside, stdout=outside, stderr=outside, env=environment) as process:
+        os.close(outside)
+        said = b""
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while data := os.read(inside, 65536):
+                said += data
+    os.close(inside)
+    assert process.returncode == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
+    progress = list(re.finditer(r"nodes .*? (\d)/2 +[\d,]+ frames, [\d,]+ readings stored", text))
+    shown = [int(each[1]) for each in progress]
+    assert shown == sorted(shown) and shown[-1] == 2, "how many nodes are done, and what is stored"
+    table, _, end = text[progress[-1].end() :].partition("lost 0, duplicates 0, mismatches 0")
+    assert all(word in table for word in ("quantity", "unit", "median", "pm2_5", "µg/m³", "wind_direction"))
+    assert str(tmp_path / "out" / "report.html") in end
 
 
 def test_the_key_file_is_for_its_owner_only(first: tuple[Told, Path]) -> None:
