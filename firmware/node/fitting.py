@@ -64,11 +64,24 @@ def _gather(entry, driver, instance):
             if source not in driver.QUANTITIES:
                 raise BoardError("it does not measure %s" % quantities.name(quantity))
         out.append((source, statistics.Gather(quantity), (quantity, instance)))
-    for key, highest in (("reads", 3600), ("every", 86400)):
-        number = entry.get(key, 1)
-        if type(number) is not int or not 1 <= number <= highest:
+    every = entry.get("every", 1)
+    rows = list(every.values()) if isinstance(every, dict) else [every]
+    for key, highest, numbers in (("reads", 3600, [entry.get("reads", 1)]), ("every", 86400, rows)):
+        if not all([type(number) is int and 1 <= number <= highest for number in numbers]):
             raise BoardError("%s is 1 to %d" % (key, highest))
     return out
+
+
+def _rare(every, columns):
+    """Quantity -> rows in its period: as the board says for each, or of all that a sensor counts without a rest."""
+    there = [column[0] for column in columns]
+    if not isinstance(every, dict):
+        return {quantity: every for quantity in there}
+    found = {quantity_id(key): every[key] for key in every}
+    for quantity in found:
+        if quantity not in there:
+            raise BoardError("every: %s" % quantities.name(quantity))
+    return found
 
 
 def _alarms(entry, driver):
@@ -121,6 +134,9 @@ def build_sensors(board, hal, log):
                 if column in taken:
                     raise BoardError("another sensor has instance %d of that quantity" % instance)
             sensor = Sensor(index, entry, driver, instance, gather, hal.uptime_ms, log, power)
+            if isinstance(sensor.every, dict) or sensor.accumulates and sensor.every > 1:
+                sensor.rare = _rare(sensor.every, sensor.columns)  # pyright: ignore[reportAttributeAccessIssue]
+                sensor.every = 1
             alarms = _alarms(entry, driver)
             if alarms:
                 sensor.alarms = alarms  # pyright: ignore[reportAttributeAccessIssue]

@@ -92,7 +92,7 @@ class Sampler:
             if sensor.accumulates:
                 sensor.close()
             due = number % sensor.every == 0
-            for column, value, code in sensor.results(due):
+            for column, value, code in sensor.results(due, number):
                 at = self.columns.index(column)
                 values[at] = value
                 quality[at] = code if due else 0

@@ -48,6 +48,7 @@ class Sensor:
     timed = None  # called with the time of a reading, in s2000, where the driver learns it
     tell = None  # called with each reading, or None, for the drivers that want to know it
     alarms = None  # quantity -> (lowest, highest) of what is usual, where the board description has some
+    rare = ()  # quantity -> rows in its period, of those that have a longer one than the row's
     alarm = None  # called with (column, value, quality) when a reading leaves the usual, and when one is back
     stuck = ()  # what clocks its I2C bus free, and the bus, where there is one
     fault = None  # the code of the last failure, None while all is well
@@ -192,8 +193,8 @@ class Sensor:
 
     def _add(self, readings, code):
         wrong = False
-        for source, gather, _ in self.gather:
-            if self.reads == 1:
+        for source, gather, column in self.gather:
+            if self.reads == 1 and column[0] not in self.rare:
                 gather.clear()  # a reading that came too late for its row gives way to this row's own
             found = None
             for reading in readings or ():
@@ -274,8 +275,10 @@ class Sensor:
         self._add(readings, code)
         self.begin()
 
-    def results(self, due=True):
+    def results(self, due=True, number=0):
         """What the interval came to: (column, integer or None, quality) each; a new interval begins.
+
+        A quantity whose period ends with another row than this one, of that `number`, goes on gathering.
 
         A reading under way that ends after this instant belongs to the next row, if that has no other. One that was
         `due` and is not there is a failure, too.
@@ -285,7 +288,9 @@ class Sensor:
         if due and self.gather and self.gather[0][1].empty():
             self.errors += 1
         for _, gather, column in self.gather:
-            value, code = gather.result(missing)
-            gather.clear()
+            value, code = None, 0
+            if column[0] not in self.rare or not number % self.rare[column[0]]:  # pyright: ignore[reportOperatorIssue]
+                value, code = gather.result(missing)
+                gather.clear()
             out.append((column, value, code))
         return out

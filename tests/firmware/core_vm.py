@@ -213,7 +213,11 @@ def the_time_coming_late_dates_the_row_in_progress_and_realigns():
 
 
 def a_board_that_asks_for_what_a_chip_has_not_is_told():
-    for entry, part in (({"quantities": ["pm2_5"]}, "does not measure pm2_5"), ({"reads": 0}, "reads is 1 to 3600")):
+    for entry, part in (
+        ({"quantities": ["pm2_5"]}, "does not measure pm2_5"),
+        ({"reads": 0}, "reads is 1 to 3600"),
+        ({"every": {"humidity": 0}}, "every is 1 to 86400"),
+    ):
         try:
             make(entry, Chip(constant(1)))
             raise AssertionError("taken")

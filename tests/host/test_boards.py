@@ -106,6 +106,9 @@ def test_a_board_file_becomes_what_the_node_is_given(tmp_path: Path) -> None:
         ("instance = 1", "instance = -1", "from 0 to 255"),
         ('power = "fan"', 'power = "light"', "the board's pins are fan"),
         ("reads = 4", "reads = 0", "from 1 to 600"),
+        ("reads = 4", "every = 0", "from 1 to 86400"),
+        ("reads = 4", "every = { pm2_5 = 0 }", "from 1 to 86400"),
+        ("reads = 4", "every = { pm25 = 5 }", "no such quantity"),
         ("[pins]", "[pins", "cannot be read"),
     ],
 )

@@ -288,9 +288,18 @@ def _sensor(
         made["quantities"] = [
             _quantity(name, f"{where}: quantities") for name in toml.texts(sensor, "quantities", where)
         ]
-    for key, highest in (("reads", 600), ("every", 86400)):
-        if key in sensor:
-            made[key] = number(sensor[key], f"{where}: {key}", 1, highest)
+    if "reads" in sensor:
+        made["reads"] = number(sensor["reads"], f"{where}: reads", 1, 600)
+    if "every" in sensor:
+        every = sensor["every"]
+        made["every"] = (
+            {
+                _quantity(name, f"{where}: every"): _rows(every[name], where)
+                for name in toml.table(sensor, "every", where)
+            }
+            if isinstance(every, dict)
+            else _rows(every, where)
+        )
     if "limits" in sensor:
         made["limits"] = toml.table(sensor, "limits", where)
     if "alarms" in sensor:
@@ -316,6 +325,10 @@ def _address(made: dict[str, Any], address: Any, where: str) -> None:
     elif facts.address != address:
         said = "none: it is not on I2C" if facts.address is None else f"always 0x{facts.address:02X}"
         raise BoardError(f"{where}: address 0x{address:02X}", f"the address of {made['driver']} is {said}")
+
+
+def _rows(value: Any, where: str) -> int:
+    return number(value, f"{where}: every", 1, 86400)
 
 
 def _quantity(name: str, where: str) -> str:
