@@ -39,11 +39,12 @@ def tls_settings(secure: brokers.Broker, authority: str) -> dict[str, object]:
     return {"broker_tls": True, "broker_name": "localhost", "broker_ca": (folder / f"{authority}.pem").read_text()}
 
 
-def test_tls_with_the_citys_own_authority(tmp_path: Path, secure: brokers.Broker) -> None:
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_tls_with_the_citys_own_authority(tmp_path: Path, secure: brokers.Broker, version: str) -> None:
     folder: Path = secure.folder  # type: ignore[attr-defined]
     with (
         Collector(secure.port, ca=folder / "authority.pem") as collector,
-        node(tmp_path / "n", 2, secure.port, **tls_settings(secure, "authority")) as n,
+        node(tmp_path / "n", 2, secure.port, broker_version=version, **tls_settings(secure, "authority")) as n,
     ):
         n.start()
         messages = collector.wait(n.wait(60).report["frames"])

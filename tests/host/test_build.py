@@ -12,7 +12,7 @@ from tests.support import vm
 
 from citymote import boards, resources
 from citymote.factory import build as building
-from citymote.factory import layout, selection
+from citymote.factory import deploy, flash, layout, selection
 from citymote.factory.selection import module_of
 
 
@@ -192,6 +192,19 @@ def test_all_that_a_board_is_given_finds_what_it_loads(board: dict[str, Any], ou
         asked = selection.imported(module_of(name), name.endswith("/__init__.py"), ast.unparse(at_once).encode())
         lacking += [f"{name}: {module}" for module in asked & modules.keys() if modules[module] not in given]
     assert not lacking
+
+
+@pytest.mark.parametrize("name", ["esp32-devkitc", "esp32-c3-devkitm"])
+def test_what_a_board_compiles_by_itself_is_short(name: str) -> None:
+    """A long source does not fit a small chip's heap while it is compiled: all but two files come compiled."""
+    description = boards.describe(name)
+    assert description.chip is not None
+    given = deploy.payload(description.chip.architecture, boards.load(name))
+    sources = {path: data for path, data in {**given.root, **given.application}.items() if path.endswith(".py")}
+    assert set(sources) == {"boot.py", "main.py"}
+    typed = [deploy._TOOLS.encode(), flash._NODE.encode()]  # over the prompt
+    for text in (*sources.values(), *typed):
+        assert text.count(b"\n") <= 300
 
 
 def test_the_built_tree_runs_in_the_vm(
