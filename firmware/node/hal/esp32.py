@@ -40,7 +40,7 @@ _SEED = "/config/seed"
 
 _board = {}
 _buses = {}
-_state = {"ms": 0, "ticks": time.ticks_ms(), "low": 1 << 30, "wdt": None, "wlan": None}
+_state = {"ms": 0, "ticks": time.ticks_ms(), "low": 1 << 30, "wdt": None, "wlan": None, "chip": None}
 _pool = [None, 0]  # the hedged seed of this boot, blocks drawn from it
 
 
@@ -383,7 +383,10 @@ def _json(path):
 
 def board():
     """What is connected to this node: board.json."""
-    return _json("/board.json")
+    found = _json("/board.json")
+    chip = (found.get("pins") or {}).get("watchdog")
+    _state["chip"] = chip and chip["pin"]
+    return found
 
 
 def settings():
@@ -412,10 +415,14 @@ def watchdog(timeout_ms):
 
 
 def feed():
-    """Tell the watchdog that all is well."""
+    """Tell the watchdog that all is well, and a watchdog chip at the board's pin of that name."""
     uptime_ms()
     if _state["wdt"]:
         _state["wdt"].feed()
+    if _state["chip"] is not None:
+        chip = machine.Pin(_state["chip"], machine.Pin.OUT)
+        chip.value(1)  # for some microseconds; such chips (TPL5010) want a tenth of one
+        chip.value(0)
 
 
 def memory():

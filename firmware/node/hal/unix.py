@@ -294,7 +294,9 @@ def _json(path):
 
 def board():
     """What is connected to this node: board.json."""
-    return _json("board.json")
+    found = _json("board.json")
+    _hello["watchdog"] = (found.get("pins") or {}).get("watchdog")
+    return found
 
 
 def settings():
@@ -335,7 +337,11 @@ def watchdog(timeout_ms):
 
 
 def feed():
-    """Tell the watchdog that all is well."""
+    """Tell the watchdog that all is well, and a watchdog chip at the board's pin of that name."""
+    if _hello.get("watchdog"):
+        chip = pin("watchdog")
+        chip.value(1)
+        chip.value(0)
 
 
 def memory():
