@@ -31,7 +31,8 @@ SURROUNDINGS = re.compile(
 )
 USER = "citizen"
 
-# A system's own /proc, /dev and process tree, which end with it: nothing that the tests start outlives them.
+# A system's own /proc, /dev and process tree, which end with it: nothing that the tests start outlives them. The shell
+# stays as the tree's first process, because one that changes its user is no longer told of its parent's end.
 ENTER = """
 set -e
 root=$1; shift
@@ -48,7 +49,8 @@ mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 for n in 0:stdin 1:stdout 2:stderr; do ln -s "fd/${n%:*}" "$root/dev/${n#*:}"; done
-exec chroot "$root" "$@"
+chroot "$root" "$@"
+exit $?
 """
 
 
@@ -91,7 +93,7 @@ def sources_text(suite: str, mirror: str) -> str:
 def need_tools() -> None:
     if sys.platform != "linux" or os.geteuid() != 0:
         raise CannotTry("a new system is made by root on Linux")
-    for name in ("debootstrap", "unshare", "chroot"):
+    for name in ("debootstrap", "setpriv", "unshare", "chroot"):
         if not shutil.which(name):
             raise CannotTry(f"{name} is missing; install it")
 
@@ -169,12 +171,13 @@ def clone(root: Path) -> None:
 
 
 def enter(root: Path, command: str, *, user: str = USER) -> int:
-    """Run a shell command in the system, as that user at home; its exit status."""
+    """Run a shell command in the system, as that user at home; its exit status. All that it started ends with it."""
     environment = {key: value for key, value in os.environ.items() if SURROUNDINGS.match(key)}
     environment["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     environment["LANG"] = "C.UTF-8"
     inside = ["su", "--preserve-environment", user, "-c", f"export HOME=~{user} USER={user}; cd; {command}"]
-    whole = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ENTER, "enter", str(root), *inside]
+    tree = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    whole = [*tree, "sh", "-c", ENTER, "enter", str(root), *inside]
     return subprocess.run(whole, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
 
 
