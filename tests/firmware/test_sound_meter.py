@@ -82,6 +82,7 @@ def test_every_microphone_at_every_rate(tmp_path: Path, chip: str, rate: int) ->
     assert first[LAEQ][0] == pytest.approx(643, abs=3)
 
 
+@pytest.mark.usefixtures("micropython32")
 def test_both_widths_of_virtual_machine_give_the_same_readings(tmp_path: Path) -> None:
     seen = []
     for arch in (32, 64):
