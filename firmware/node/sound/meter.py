@@ -23,7 +23,7 @@ _SHORT_READ = const(13)
 # Quality codes of signal.OK ... signal.SWAPPED, when nothing else was heard: each fault has its own.
 _CODES = b"\x0a\x08\x0f\x0e\x03\x0d\x0c"
 _BREATH = const(16)  # reads in a row after which others may run, even if there is more to read
-_CHUNK_MS = 20 if PLENTY else 10  # of sound a read; also what the loop hands back to others in between
+_CHUNK_MS = 100 if PLENTY else 10  # of sound a read; also what the loop hands back to others in between
 _QUEUE = const(8192)  # words that the I2S driver keeps while nobody reads (ibuf in hal/esp32.py)
 _PERCENTILES = (19, 20, 71)  # l10 l90 l50
 _PATIENCE = const(2000)  # ms without a word until the clock counts as missing
