@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -273,6 +274,90 @@ def main():
     }
     told = Layout({"core": ("engine",)}, ("core",), (), {}, raw=("entry.py",))
     assert run(tmp_path / "after", linking.link(sources, told).sources) == run(tmp_path / "before", sources)
+
+
+def test_a_function_of_a_module_is_not_taken_for_a_method_of_that_name(tmp_path: Path) -> None:
+    sources = {
+        "engine.py": b"""
+class Client:
+    def connect(self, name):
+        return "client " + name
+
+class Line:
+    def __init__(self, way):
+        self.way = way
+
+    def open(self):
+        return self.way.connect("line")
+
+def main():
+    import way
+
+    print(Line(way).open(), Client().connect("own"))
+""",
+        "way.py": b"def connect(name):\n    return 'way ' + name\n",
+        "entry.py": b"from engine import main\n\nif True:\n    main()\n",
+    }
+    seldom = {"quiet": ("engine.Client.connect", "engine.Line.open")}
+    told = Layout({"core": ("engine",)}, ("core",), (), seldom, raw=("entry.py", "way.py"))
+    assert run(tmp_path / "after", linking.link(sources, told).sources) == run(tmp_path / "before", sources)
+
+
+def test_moved_methods_are_reached_by_their_names_and_hide_each_other_as_before(tmp_path: Path) -> None:
+    sources = {
+        "engine.py": b"""
+class Engine:
+    power = on = er = cb = pi = tb = 3
+
+    def rest(self, n=1, *, more=0):
+        return "rest", self.power, n, more
+
+    def stop(self):
+        return "stop"
+
+    def heat(self):
+        return "heat"
+
+    def tell(self):
+        return "engine"
+
+class Diesel(Engine):
+    def stop(self):
+        return "diesel stops"
+
+    def glow(self):
+        return "glow"
+
+    def wait(self):
+        return "wait"
+
+class Electric(Engine):
+    power = 5
+
+    def heat(self):
+        return "cold"
+
+def main():
+    for made in (Engine(), Diesel(), Electric()):
+        stop = made.stop
+        print(made.rest(2, more=1), stop(), made.heat(), made.tell(), getattr(made, "absent", None))
+    print(Diesel().glow(), Diesel().wait(), Engine.tell(Diesel()), hasattr(Engine(), "glow"))
+    try:
+        Engine().glow()
+    except AttributeError as e:
+        print("AttributeError")
+""",
+        "entry.py": b"from engine import main\n\nif True:\n    main()\n",
+    }
+    moved = ("Engine.rest", "Engine.stop", "Engine.heat", "Engine.tell", "Diesel.stop", "Diesel.glow", "Diesel.wait")
+    seldom = {"quiet": tuple(f"engine.{name}" for name in moved)}
+    told = Layout({"core": ("engine",)}, ("core",), (), seldom, raw=("entry.py",))
+    linked = linking.link(sources, told).sources
+    assert run(tmp_path / "after", linked) == run(tmp_path / "before", sources)
+    core = linked["core.py"].decode()
+    assert core.count("__getattr__ = ") == 2, "the engine's and the diesel's"
+    stay = re.findall(r"    def \w+\(self, \*a, \*\*k\)", core)
+    assert len(stay) == 2, "one that is asked of its class, one that hides another"
 
 
 LOADING = """

@@ -22,7 +22,7 @@ from typing import Any
 
 from citymote import resources
 
-from . import arguments, layout, link, names, places, program, selection, shrink, trees, units
+from . import arguments, calls, layout, link, names, places, program, selection, shrink, trees, units
 
 # Names as mpy-cross spells them; the first two are the unix port's, the others the chips'.
 ARCHITECTURES = ("x86", "x64", "xtensawin", "rv32imc", "xtensa", "armv6", "armv6m", "armv7m", "armv7emsp", "armv7emdp")
@@ -111,7 +111,7 @@ def linked(texts: Mapping[str, bytes]) -> link.Linked:
 def _linked(sources: dict[str, Path], folder: Path) -> dict[str, Path]:
     """The linked sources, in `folder`; made again only when one of them, or what makes them, has changed."""
     texts = {name: path.read_bytes() for name, path in sorted(sources.items())}
-    makers = (arguments, layout, link, names, places, program, shrink, trees, units)
+    makers = (arguments, calls, layout, link, names, places, program, shrink, trees, units)
     digest = hashlib.sha256(b"".join(Path(str(maker.__file__)).read_bytes() for maker in makers))
     for name, text in texts.items():
         digest.update(f"{name} {len(text)}\n".encode() + text)

@@ -22,18 +22,14 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from . import names
+from .calls import CALL, MAKE, METHOD, RUN, TEXT, Asker, Caller, TextTaker, reach_by_name
 from .layout import Layout
-from .program import LOCAL, Function, LinkError, Module, Program, Symbol
+from .program import Function, LinkError, Module, Program, Symbol
 from .trees import walk
 from .units import ASK, Chunk, Writer, is_number, local_marks
 
-_CALL = "_call"  # what the linker itself adds, before it is named like everything else
-_RUN = "_run"
-_MAKE = "_make"
-_TEXT = "_text"
 _MEMORY, _PLENTY = "node.memory", "PLENTY"  # whether what has been loaded stays
-_LONGEST_NAME = 10  # a text of up to so many characters is in the table of names anyway
-_TEXTS = 56  # in one unit
+_TEXTS = 70  # in one unit
 
 
 @dataclass
@@ -196,7 +192,7 @@ class _Linker:
         text, which costs nothing in the table of names before somebody asks for it."""
         for chunk in self.chunks.values():
             asked = {mark: other.unit for mark, other in self.chunks.items() if self.layout.is_asked_for(other.unit)}
-            asker = _Asker(asked, chunk.unit)
+            asker = Asker(asked, chunk.unit)
             chunk.node = cast(ast.stmt, asker.visit(chunk.node))
 
     # -- calls of what has moved --------------------------------------------------------------------------------------
@@ -205,6 +201,9 @@ class _Linker:
         self._direct_methods()
         self._direct_makers()
         self._stubs()
+        classes = {symbol.mark: node for symbol, node in self._classes()}
+        stubs = {id(stub): symbol.mark for symbol, stub in self.methods.values()}
+        reach_by_name(classes, stubs, self._asked_of_classes(classes))
 
     def _attribute_uses(self) -> dict[str, list[tuple[str, ast.AST]]]:
         """attribute -> (unit, the call or the attribute itself) of each use."""
@@ -222,11 +221,10 @@ class _Linker:
 
     def _direct_methods(self) -> None:
         """Within the unit of a moved method, `x.method(...)` is `function(x, ...)`, where only one class has it."""
-        owners = [owner for _, owner in self._classes()]
-        for module in self.program.modules.values():  # what is not linked may be what a method is asked of, too
+        definers = Counter(node.name for _, own in self._classes() for node in own.body if isinstance(node, Function))
+        for module in self.program.modules.values():  # what is not linked may be what it is asked of, a module as well
             if module.raw:
-                owners += [node for node in walk(module.tree) if isinstance(node, ast.ClassDef)]
-        definers = Counter(node.name for owner in owners for node in owner.body if isinstance(node, Function))
+                definers.update(node.name for node in walk(module.tree) if isinstance(node, Function))
         uses = self._attribute_uses()
         texts = names.said(module.tree for module in self.program.modules.values())
         for name, (symbol, stub) in self.methods.items():
@@ -302,7 +300,7 @@ class _Linker:
             symbol, stub = makers[name]
             for call in calls[mark]:
                 call.args = [call.func, ast.Name(id=symbol.mark, ctx=ast.Load()), *call.args]
-                call.func = ast.Name(id=_MAKE, ctx=ast.Load())
+                call.func = ast.Name(id=MAKE, ctx=ast.Load())
                 for child in (call.func, call.args[1]):
                     ast.copy_location(child, call)
             self._drop(name, stub)
@@ -316,7 +314,7 @@ class _Linker:
         seldom = self._seldom()
         for chunk in list(self.chunks.values()):
             local = set(local_marks(chunk.node))
-            transformer = _Caller(
+            transformer = Caller(
                 {
                     mark: other.unit
                     for mark, other in self.chunks.items()
@@ -331,11 +329,24 @@ class _Linker:
             )
             chunk.node = cast(ast.stmt, transformer.visit(chunk.node))
 
+    def _asked_of_classes(self, classes: Mapping[str, ast.ClassDef]) -> set[str]:
+        """Methods that somebody takes from a class itself."""
+        found: set[str] = set()
+        known = set(classes) | {node.name for node in classes.values()}
+        for tree in [*(chunk.node for chunk in self.chunks.values()), *(m.tree for m in self.program.modules.values())]:
+            for node in walk(tree):
+                if isinstance(node, ast.Attribute):
+                    of = node.value.func if isinstance(node.value, ast.Call) else node.value
+                    name = of.id if isinstance(of, ast.Name) else ""
+                    if (name in known and of is node.value) or name in ("super", "type"):
+                        found.add(node.attr)
+        return found
+
     def _take_texts(self) -> None:
         """What is only said when something goes wrong, or to the log, is read when it is said."""
         for unit in sorted({chunk.unit for chunk in self.chunks.values()}):
             if unit in self.layout.lasting or self.layout.is_driver(unit):
-                taker = _TextTaker(self.texts)
+                taker = TextTaker(self.texts)
                 for chunk in self.chunks.values():
                     if chunk.unit == unit:
                         chunk.node = cast(ast.stmt, taker.visit(chunk.node))
@@ -377,13 +388,13 @@ class _Linker:
         memory = self.program.modules.get(_MEMORY)
         plenty = memory.symbols[_PLENTY].mark if memory is not None else "False"
         text = (
-            f"def {_CALL}(unit, name):\n"
+            f"def {CALL}(unit, name):\n"
             " module = sys.modules.get(unit)\n"
             " if module is None:\n"
             "  __import__(unit)\n"
             f"  module = sys.modules[unit] if {plenty} else sys.modules.pop(unit)\n"
             " return getattr(module, name)\n"
-            f"def {_RUN}(unit, name, *a, **k):\n"
+            f"def {RUN}(unit, name, *a, **k):\n"
             " module = sys.modules.get(unit)\n"
             " if module is not None:\n"
             "  return getattr(module, name)(*a, **k)\n"
@@ -396,12 +407,19 @@ class _Linker:
             f"def {ASK}(unit, name):\n"
             " __import__(unit)\n"
             " return getattr(sys.modules[unit], name)\n"
-            f"def {_MAKE}(cls, function, *a, **k):\n"
+            f"def {MAKE}(cls, function, *a, **k):\n"
             " made = object.__new__(cls)\n"
             " function(made, *a, **k)\n"
             " return made\n"
-            f"def {_TEXT}(number):\n"
-            f" return {_CALL}('t%d' % (number // {_TEXTS}), 'e')[number % {_TEXTS}]\n"
+            f"def {METHOD}(self, name):\n"
+            " table = self.__path__\n"
+            " at = table.find(';' + name + ' ')\n"
+            " if at < 0:\n"
+            "  raise AttributeError(name)\n"
+            " unit, name = table[at + len(name) + 2 : table.find(';', at + 1)].split(' ')\n"
+            f" return lambda *a, **k: {RUN}(unit, name, self, *a, **k)\n"
+            f"def {TEXT}(number):\n"
+            f" return {CALL}('t%d' % (number // {_TEXTS}), 'e')[number % {_TEXTS}]\n"
         )
         return {cast(ast.FunctionDef, node).name: node for node in ast.parse(text).body}
 
@@ -425,94 +443,3 @@ def _is_type_test(tree: ast.AST, name: ast.Name) -> bool:
         and any(child is name for child in walk(node))
         for node in walk(tree)
     )
-
-
-class _Asker(ast.NodeTransformer):
-    def __init__(self, units: dict[str, str], here: str) -> None:
-        self.units = units
-        self.here = here
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt]:
-        if node.module != LOCAL:
-            return node
-        asked = [alias.name for alias in node.names if self.units.get(alias.name, self.here) != self.here]
-        node.names = [alias for alias in node.names if alias.name not in asked]
-        made: list[ast.stmt] = [node]
-        for mark in asked:
-            new = ast.parse(f"{mark} = {ASK}({self.units[mark]!r}, '@{mark}')").body[0]
-            for child in walk(new):
-                ast.copy_location(child, node)
-            made.append(new)
-        return made if asked else node
-
-
-class _TextTaker(ast.NodeTransformer):
-    """Puts a call in the place of each long text of a `raise`, and of what is told to a log."""
-
-    def __init__(self, texts: list[str]) -> None:
-        self.texts = texts
-        self.inside = False
-
-    def _in(self, node: ast.AST) -> ast.AST:
-        before, self.inside = self.inside, True
-        self.generic_visit(node)
-        self.inside = before
-        return node
-
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        return self._in(node)
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        function = node.func
-        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-        if name in ("log", "_log"):
-            return self._in(node)
-        self.generic_visit(node)
-        return node
-
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        if not self.inside or not isinstance(node.value, str) or len(node.value) <= _LONGEST_NAME:
-            return node
-        if node.value not in self.texts:
-            self.texts.append(node.value)
-        call = ast.Call(
-            func=ast.Name(id=_TEXT, ctx=ast.Load()),
-            args=[ast.Constant(value=self.texts.index(node.value))],
-            keywords=[],
-        )
-        for child in walk(call):
-            ast.copy_location(child, node)
-        return call
-
-
-class _Caller(ast.NodeTransformer):
-    def __init__(self, away: dict[str, str], chunks: dict[str, Chunk]) -> None:
-        self.away = away
-        self.chunks = chunks
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        """A call goes through one that keeps the unit while the function runs: what it calls finds it there."""
-        function = node.func
-        if not isinstance(function, ast.Name) or function.id not in self.away:
-            self.generic_visit(node)
-            return node
-        unit_and_name = cast(ast.Call, self.visit_Name(function)).args
-        node.args = [*unit_and_name, *[cast(ast.expr, self.visit(argument)) for argument in node.args]]
-        node.keywords = [cast(ast.keyword, self.visit(keyword)) for keyword in node.keywords]
-        node.func = ast.copy_location(ast.Name(id=_RUN, ctx=ast.Load()), function)
-        return node
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        unit = self.away.get(node.id)
-        if unit is None:
-            return node
-        if not isinstance(self.chunks[node.id].node, Function):
-            raise LinkError(f"{self.chunks[node.id].symbol} is no function and is asked for from elsewhere")
-        call = ast.Call(
-            func=ast.Name(id=_CALL, ctx=ast.Load()),
-            args=[ast.Constant(value=unit), ast.Constant(value=f"@{node.id}")],
-            keywords=[],
-        )
-        for child in walk(call):
-            ast.copy_location(child, node)
-        return call

@@ -35,7 +35,10 @@ def module_of(name: str) -> str:
 
 @lru_cache(1024)  # several boards' applications, and a release after another, have most sources in common
 def imported(module: str, is_package: bool, text: bytes) -> frozenset[str]:
-    """Every module that a source may ask for; names that may be a module's or a thing in it, or a text, are all."""
+    """Every module that a source may ask for; names that may be a module's or a thing in it, or a text, are all.
+
+    A text that says where a class's moved methods are (`factory.calls`) has the unit of each as its second word.
+    """
     package = module if is_package else module.rpartition(".")[0]
     found: set[str] = set()
     for node in walk(ast.parse(text)):
@@ -51,6 +54,7 @@ def imported(module: str, is_package: bool, text: bytes) -> frozenset[str]:
             found.update(f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.add(node.value)
+            found.update(entry.split(" ")[1] for entry in node.value.split(";") if entry.count(" ") == 2)
     return frozenset(found)
 
 

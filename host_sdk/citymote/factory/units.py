@@ -19,6 +19,7 @@ from .program import LOCAL, Function, LinkError, Module, Program, Symbol, local_
 from .trees import walk
 
 ASK = "_ask"  # the call that stands for an import
+TABLE = "@@"  # begins a text of methods, each with its unit and its mark
 
 
 @dataclass(eq=False)
@@ -131,7 +132,8 @@ class Writer:
         mine = [chunk.symbol.mark for chunk in chunks]
         if unit == self.layout.lasting[0]:
             mine += list(self.helpers)
-            taken |= {"sys", "unit", "name", "module", "cls", "function", "made", "a", "k", "number"}
+            taken |= {"sys", "unit", "name", "module", "cls", "function", "made", "a", "k", "number", "self"}
+            taken |= {"table", "at"}
         bound: dict[str, str] = {}
         for mark in mine:
             symbol = self.program.symbols.get(mark)
@@ -301,6 +303,11 @@ class _Renamer(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, str) and node.value.startswith("@S_"):
             node.value = self.writer.home[node.value[1:]][1]
+        elif isinstance(node.value, str) and node.value.startswith(TABLE):
+            methods = [entry.split() for entry in node.value[len(TABLE) :].split(";")]
+            new = self.writer.attributes
+            there = [f"{new.get(name, name)} {unit} {self.writer.home[mark][1]}" for name, unit, mark in methods]
+            node.value = f";{';'.join(there)};"
         return node
 
     def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
