@@ -338,7 +338,6 @@ def _attend(node, door, log):
     door.node = door.service.node = node
     node.door = door
     node.outage = door.service.outage
-    node.kept = lambda: door.notify("live")
     if node.telemetry:
         _reach(node, door, log)
     _local(node, door)
@@ -357,9 +356,7 @@ def _update(node, log):
 
 async def main():
     """Run the node; when its start fails it is reset, because there is nothing left that could go on."""
-    threshold = getattr(hal, "threshold", int)  # a virtual node may have room for more
-    gc.threshold(threshold(_GARBAGE_OF_PLENTY if PLENTY else _GARBAGE))
-    log = Journal(hal.log, lambda: hal.uptime_ms() // 1000)
+    log = _first()
     leave = getattr(hal, "exit", None)  # a virtual node's run has an end
     try:
         node = await start(log)
@@ -376,6 +373,13 @@ async def main():
     report = node.report()
     if leave:
         leave(0 if report["reason"] == "done" else 3, report)
+
+
+def _first():
+    # How often the heap is swept, and the journal: before anything that could go wrong.
+    threshold = getattr(hal, "threshold", int)  # a virtual node may have room for more
+    gc.threshold(threshold(_GARBAGE_OF_PLENTY if PLENTY else _GARBAGE))
+    return Journal(hal.log, hal.uptime_ms)
 
 
 async def _failed(error, log, leave):

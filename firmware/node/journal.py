@@ -24,7 +24,7 @@ _HEAD_SIZE = 6
 
 
 class Journal:
-    """`write(level, text)` passes lines on, `now()` gives the uptime in seconds that each line is stamped with."""
+    """`write(level, text)` passes lines on, `now()` gives the uptime in ms; lines are stamped with its seconds."""
 
     def __init__(self, write, now, level=INFO):
         self._write = write
@@ -70,7 +70,7 @@ class Journal:
             self._first = (self._first + gone) % _ROOM
             self._used -= gone
             self._count -= 1
-        for part in (struct.pack(_HEAD, self._now(), level, len(data)), data):
+        for part in (struct.pack(_HEAD, self._now() // 1000, level, len(data)), data):
             for byte in part:
                 ring[(self._first + self._used) % _ROOM] = byte
                 self._used += 1

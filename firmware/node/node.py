@@ -47,7 +47,7 @@ class Node:
         self.updating = None  # the update that is under way
         self.door = None  # who is told when a resource changes, on a node that has an owner
         self.nearby = None  # told each row, where readings are broadcast
-        self.kept = self.outage = None  # called after each row; called when a sleeping node's uplink is lost
+        self.outage = None  # called when a sleeping node's uplink is lost
         self.sensors = ()
         self.store = self.sampler = self.telemetry = self.health = None
 
@@ -64,8 +64,8 @@ class Node:
         self.health.tick()
         if self.nearby:
             self.nearby.row(values)
-        if self.kept:
-            self.kept()
+        if self.door:
+            self.door.notify("live")
         if self.settings["discovery"] and self.telemetry:
             self.telemetry.wake()
 
@@ -77,22 +77,31 @@ class Node:
         # Ask until somebody knows, then now and then.
         wait = _ASK_AGAIN
         while self.settings["time_source"] == "network" and not self.settings["lorawan"]:  # that brings its own time
-            if not self.uplink:
-                await asyncio.sleep_ms(wait)
-                continue
-            try:
-                seconds = await self.hal.network_time()
-                error = self.clock.hear(seconds, NETWORK)
-                self.hal.rtc(self.clock.now())
-                self.log(INFO, "time from the network, %d ms off" % error)
-                wait = _ASK_AGAIN
-                pause = self.settings["time_interval"] * 1000
-            except (OSError, ValueError) as e:
-                self.log(WARNING, "no time from the network: " + reason(e))
-                pause = wait
-                wait = min(wait * 2, _ASK_LONGEST)
-            self.asked.set()
+            pause = wait
+            if self.uplink:
+                if await self._ask_time():
+                    pause = self.settings["time_interval"] * 1000
+                    wait = _ASK_AGAIN
+                else:
+                    wait = min(wait * 2, _ASK_LONGEST)
+                self.asked.set()
             await asyncio.sleep_ms(pause)
+
+    async def _ask_time(self):
+        # Whether the network knew. A node that has just been switched on joins it for this: its first row is due on the
+        # stroke, and the link runs only when everything else does.
+        try:
+            if self._link is None and self.settings["network"]:
+                from .telemetry import join
+
+                await join(self.hal, self.settings["network"])
+            error = self.clock.hear(await self.hal.network_time(), NETWORK)
+            self.hal.rtc(self.clock.now())
+            self.log(INFO, "time from the network, %d ms off" % error)
+        except (OSError, ValueError) as e:
+            self.log(WARNING, "no time from the network: " + reason(e))
+            return False
+        return True
 
     async def _release(self):
         # A link without a time: what waits for a date is sent as it is, in the end.
@@ -164,21 +173,30 @@ class Node:
 
     async def run(self):
         """Sample and send; ends only where the settings name an end."""
-        for sensor in self.sensors:
-            sensor.alarm = self.alarm
-        self.sampler.warm_up()
         if self.settings["status_interval"]:
             self.health.report_now()
-        keep = self.supervisor.start
-        if self.uplink:
-            self.online()
-        keep("release", self._release)
-        self.supervisor.promise("sampling", 3 * self.settings["interval"] * 1000 + _WATCHDOG)
-        keep("watchdog", lambda: self.supervisor.feed(_FEED, _WATCHDOG))
+        self._set_out()
         until = self.settings["until"]
-        await keep("sampling", lambda: self.sampler.run(until))
+        await self.supervisor.start("sampling", lambda: self.sampler.run(until))
         self.supervisor.done("sampling")
         await self._drain()
+
+    def _set_out(self):
+        # Everything beside the samples.
+        alarm = self.alarm
+        for sensor in self.sensors:
+            sensor.alarm = alarm
+        self.sampler.warm_up()
+        if self.uplink:
+            self.online()
+        keep = self.supervisor.start
+        keep("release", self._release)
+        self.supervisor.promise("sampling", 3 * self.settings["interval"] * 1000 + _WATCHDOG)
+        keep("watchdog", self._feed)
+
+    def _feed(self):
+        # A method, because what a task is made of stays, with the unit that it is in.
+        return self.supervisor.feed(_FEED, _WATCHDOG)
 
     async def _drain(self):
         # Only the run of a virtual node ends: what is left goes out, within bounds.

@@ -5,10 +5,11 @@ what commands have changed since, which alone is stored. A value outside its lim
 says which key, why, and what is allowed; a bad deployed value leaves that one key at its default, so a typing error
 does not silence a node. What a later version has stored and this one does not know is kept as it is: an application
 that comes back after a trial neither stumbles over it nor loses it. Secrets are marked: `public()` hides them, and the
-journal is told their text before anything can log it.
+journal is told their text before anything can log it. Certificates and their keys are kept as the bytes of their DER.
 """
 
 import json
+from binascii import hexlify
 
 from .files import load, save
 
@@ -34,11 +35,11 @@ class Settings:
         self._merge()
 
     def _take(self, into, values, kept=None):
-        from .settings_table import check
+        from .settings_table import check, held
 
         for key in sorted(values):
             try:
-                into[key] = check(key, values[key])
+                into[key] = held(key, check(key, values[key]))
             except SettingsError as e:
                 self.problems.append(str(e))
                 if kept is not None:
@@ -76,7 +77,7 @@ class Settings:
 
         A value of None takes the change back; the deployed value or the default is in force again.
         """
-        from .settings_table import check, row
+        from .settings_table import check, held, row
 
         if self._foreign:
             raise SettingsError("stored settings: of a later version, not overwritten")
@@ -86,21 +87,25 @@ class Settings:
                 row(key)
                 changed.pop(key, None)
             else:
-                changed[key] = check(key, values[key])
+                changed[key] = held(key, check(key, values[key]))
             kept.pop(key, None)
         stored = dict(kept)
-        stored.update(changed)
+        for key in changed:
+            value = changed[key]
+            stored[key] = str(hexlify(value), "ascii") if type(value) is bytes else value
         save(self._path, json.dumps({"version": VERSION, "values": stored}).encode())
         self._changed, self._kept = changed, kept
         self._merge()
 
     def trying(self, values):
         """Let `values`, checked before, be in force until the next start; stored is nothing."""
+        from .settings_table import held
+
         for key in values:
             if values[key] is None:
                 self._changed.pop(key, None)
             else:
-                self._changed[key] = values[key]
+                self._changed[key] = held(key, values[key])
         self._merge()
 
     def without(self, key):

@@ -6,11 +6,11 @@ when the node has started.
 
 # Limits are numbers or words.
 # pyright: reportOperatorIssue=false, reportCallIssue=false, reportArgumentType=false
-from binascii import unhexlify
+from binascii import a2b_base64, unhexlify
 
 from .settings import SettingsError
 
-_BOOL, _INT, _TEXT, _HEX, _WORD = range(5)
+_BOOL, _INT, _TEXT, _HEX, _WORD, _DER = range(6)
 
 _NETWORKS = 8
 LEAST_STORE = 65536  # bytes; four segments
@@ -22,9 +22,9 @@ TABLE = (
     ("broker_tls", _BOOL, False, 0, 0, False),
     ("broker_user", _TEXT, "", 0, 128, False),
     ("broker_password", _TEXT, "", 0, 256, True),
-    ("broker_ca", _TEXT, "", 0, 4096, False),  # PEM, or DER in hexadecimal
-    ("broker_cert", _TEXT, "", 0, 4096, False),
-    ("broker_key", _TEXT, "", 0, 4096, True),
+    ("broker_ca", _DER, "", 0, 4096, False),  # a text: PEM, or DER in hexadecimal
+    ("broker_cert", _DER, "", 0, 4096, False),
+    ("broker_key", _DER, "", 0, 4096, True),
     ("broker_name", _TEXT, "", 0, 253, False),  # the name in the server's certificate where it is not broker_host
     ("broker_keepalive", _INT, 300, 0, 3600, False),  # seconds; 0: none
     ("broker_version", _WORD, "3.1.1", ("3.1.1", "5"), 0, False),  # of MQTT
@@ -78,6 +78,22 @@ def row(key):
         if line[0] == key:
             return line
     raise SettingsError("%s: no such setting" % (key,))
+
+
+def held(key, value):
+    """A checked value as a node keeps it: of a certificate or its key the bytes, where they can be read.
+
+    They are half of the text, and a connection has no need of both; what cannot be read the link will name.
+    """
+    if row(key)[1] != _DER or not value:
+        return value
+    try:
+        if "-----BEGIN" not in value:
+            return unhexlify(value.strip())
+        lines = value.strip().split("\n")
+        return a2b_base64("".join([line.strip() for line in lines if not line.startswith("-----")]))
+    except ValueError:
+        return value
 
 
 def _place(value):

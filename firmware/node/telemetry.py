@@ -7,7 +7,6 @@ sealed, always: a node that cannot seal sends nothing, and says so.
 """
 
 import asyncio
-from binascii import a2b_base64, unhexlify
 
 from .journal import INFO, WARNING, reason
 
@@ -24,12 +23,18 @@ class LinkError(OSError):
     """The link cannot work, for a reason that waiting alone does not mend."""
 
 
-def der(source):
-    """The bytes of a certificate or key in a setting: PEM text, or DER in hexadecimal."""
-    if "-----BEGIN" in source:
-        lines = source.strip().split("\n")
-        return a2b_base64("".join(line.strip() for line in lines if not line.startswith("-----")))
-    return unhexlify(source.strip())
+async def join(hal, network):
+    """Join one of a setting's networks, in their order; OSError: of several failures the one that came furthest."""
+    each = network.get("networks") if network else None
+    furthest = None
+    for one in each or (network,):
+        try:
+            await hal.join(one)
+            return
+        except OSError as e:
+            if furthest is None or e.args[0] > furthest.args[0]:
+                furthest = e
+    raise furthest or LinkError(1, "no network")
 
 
 class Telemetry:
@@ -84,14 +89,17 @@ class Telemetry:
             try:
                 await self._session()
             except (OSError, EOFError, asyncio.TimeoutError) as e:
-                self.failures += 1
-                self.failed = e
-                told = self._settings["broker_host"], reason(e) if str(e) else "no answer in time"
-                self._log(WARNING, "broker %s: %s" % told)
+                self._lost(e)
             if self.connected_at is not None and self._hal.uptime_ms() - max(begin, self.connected_at) > _SETTLED:
                 attempt = 0
             await asyncio.sleep_ms(self._pause(attempt))
             attempt += 1
+
+    def _lost(self, error):
+        self.failures += 1
+        self.failed = error
+        told = self._settings["broker_host"], reason(error) if str(error) else "no answer in time"
+        self._log(WARNING, "broker %s: %s" % told)
 
     def _pause(self, attempt):
         longest = min(_SHORTEST << min(attempt, 10), _LONGEST)
@@ -107,67 +115,24 @@ class Telemetry:
             return None
         if not s["broker_ca"]:
             raise LinkError(1, "TLS without broker_ca: nobody vouches for the broker")
-        tls = {"ca": der(s["broker_ca"]), "hostname": s["broker_name"] or s["broker_host"]}
+        tls = {"ca": s["broker_ca"], "hostname": s["broker_name"] or s["broker_host"]}
         if s["broker_cert"]:
-            tls["cert"] = der(s["broker_cert"])
-            tls["key"] = der(s["broker_key"])
+            tls["cert"] = s["broker_cert"]
+            tls["key"] = s["broker_key"]
+        for name in tls:
+            if name != "hostname" and type(tls[name]) is not bytes:
+                raise LinkError(2, "broker_ca, broker_cert or broker_key: neither PEM nor hexadecimal DER")
         return tls
 
-    async def _join(self, network):
-        # The networks in their order; of several failures the one that came furthest is told.
-        each = network.get("networks") if network else None
-        furthest = None
-        for one in each or (network,):
-            try:
-                await self._hal.join(one)
-                return
-            except OSError as e:
-                if furthest is None or e.args[0] > furthest.args[0]:
-                    furthest = e
-        raise furthest or LinkError(1, "no network")
-
     async def _session(self):
-        s = self._settings
-        self.stage = 1
-        await self._join(s["network"])
-        try:
-            tls = self._tls()
-        except ValueError:
-            raise LinkError(2, "broker_ca, broker_cert or broker_key: neither PEM nor hexadecimal DER") from None
-        self.stage = 2
-        port = s["broker_port"] or (8883 if s["broker_tls"] else 1883)
-        stream = await asyncio.wait_for_ms(self._hal.connect(s["broker_host"], port, tls), _CONNECT)
-        tls = None  # certificates are large, and this goes on as long as the connection
-        reader = None
+        # What a connection begins with is not here, because this goes on as long as it does.
+        stream = await self._open()
         client = self._link(stream, self._on_ack, self.received)
-        client.expiry = s["broker_session"]
-        self.stage = 3
+        reader = None
         try:
-            await client.connect(
-                self._client_id,
-                s["broker_user"],
-                s["broker_password"],
-                s["broker_keepalive"],
-                False,
-                (self.topic + "link", b"offline"),
-            )
-            self.connected = True
-            self.client = client
-            self.stage = 4
-            self.connected_at = self._hal.uptime_ms()
-            self._log(INFO, "connected to %s" % s["broker_host"])
-            self._hal.event("connected")
-            self._ended = None
+            await self._greet(client)
             reader = asyncio.create_task(self._read(client))
-            await client.say(self.topic + "link", b"online", True)
-            if self.extra:
-                await self.extra.connected(client)  # pyright: ignore[reportGeneralTypeIssues]
-            if self.received:
-                await client.subscribe(self.topic + "rpc/+", self._number())
-            self._flight = {}
-            oldest = self._store.oldest
-            self._numbers = {n: self._numbers[n] for n in sorted(self._numbers) if n >= oldest}
-            self._store.rewind()
+            await self._begin(client)
             await self._pump(client)
         finally:
             self.connected = False
@@ -175,6 +140,46 @@ class Telemetry:
             if reader:
                 reader.cancel()
             stream.close()
+
+    async def _open(self):
+        s = self._settings
+        self.stage = 1
+        await join(self._hal, s["network"])
+        tls = self._tls()
+        self.stage = 2
+        port = s["broker_port"] or (8883 if s["broker_tls"] else 1883)
+        return await asyncio.wait_for_ms(self._hal.connect(s["broker_host"], port, tls), _CONNECT)
+
+    async def _greet(self, client):
+        s = self._settings
+        client.expiry = s["broker_session"]
+        self.stage = 3
+        await client.connect(
+            self._client_id,
+            s["broker_user"],
+            s["broker_password"],
+            s["broker_keepalive"],
+            False,
+            (self.topic + "link", b"offline"),
+        )
+        self.connected = True
+        self.client = client
+        self.stage = 4
+        self.connected_at = self._hal.uptime_ms()
+        self._log(INFO, "connected to %s" % s["broker_host"])
+        self._hal.event("connected")
+        self._ended = None
+
+    async def _begin(self, client):
+        await client.say(self.topic + "link", b"online", True)
+        if self.extra:
+            await self.extra.connected(client)  # pyright: ignore[reportGeneralTypeIssues]
+        if self.received:
+            await client.subscribe(self.topic + "rpc/+", self._number())
+        self._flight = {}
+        oldest = self._store.oldest
+        self._numbers = {n: self._numbers[n] for n in sorted(self._numbers) if n >= oldest}
+        self._store.rewind()
 
     async def _read(self, client):
         try:

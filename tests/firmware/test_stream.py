@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("run_vm")
 
 
-def certificate(folder: Path, name: str) -> tuple[Path, str]:
-    """A self-signed certificate for a host: the file with key and certificate, and the certificate as PEM."""
+def certificate(folder: Path, name: str) -> tuple[Path, bytes]:
+    """A self-signed certificate for a host: the file with key and certificate, and the certificate's DER."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -46,7 +46,7 @@ def certificate(folder: Path, name: str) -> tuple[Path, str]:
     )
     path = folder / f"{name}.pem"
     path.write_bytes(private + pem)
-    return path, pem.decode()
+    return path, built.public_bytes(serialization.Encoding.DER)
 
 
 @contextmanager
@@ -121,12 +121,12 @@ def test_a_large_write_waits_for_a_slow_reader(tmp_path: Path) -> None:
 
 
 def test_tls_carries_more_than_one_record_and_knows_its_peer(tmp_path: Path) -> None:
-    pem, text = certificate(tmp_path, "broker.test")
+    pem, der = certificate(tmp_path, "broker.test")
     with server(echo, pem) as port:
         said = ran(
             tmp_path,
             f"""
-            tls = {{"ca": {text!r}, "hostname": "broker.test"}}
+            tls = {{"ca": {der!r}, "hostname": "broker.test"}}
             s = await hal.connect("127.0.0.1", {port}, tls)
             for size in (1, 40, 5000):
                 await s.write(b"z" * size)
@@ -145,9 +145,9 @@ def test_tls_carries_more_than_one_record_and_knows_its_peer(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("wrong", ["authority", "hostname"])
 def test_tls_refuses_a_peer_that_is_not_who_it_should_be(tmp_path: Path, wrong: str) -> None:
-    pem, text = certificate(tmp_path, "broker.test")
+    pem, der = certificate(tmp_path, "broker.test")
     other = certificate(tmp_path, "other.test")[1]
-    ca, host = (other, "broker.test") if wrong == "authority" else (text, "elsewhere.test")
+    ca, host = (other, "broker.test") if wrong == "authority" else (der, "elsewhere.test")
     with server(echo, pem) as port:
         said = ran(
             tmp_path,

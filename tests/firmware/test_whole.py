@@ -10,8 +10,8 @@ from __future__ import annotations
 import pytest
 from tests.support import whole
 
-UPDATING = 170
-LIMITS = {"one": 80, "two": 84, "sound": 97, "sdot": 100, "virtual": 107}
+UPDATING = 160
+LIMITS = {"one": 79, "two": 82, "sound": 95, "sdot": 98, "virtual": 102}
 
 
 @pytest.mark.usefixtures("micropython32")

@@ -67,6 +67,29 @@ def test_a_refusal_never_shows_a_secret():
     assert "hunter2" not in refused("broker_password", "hunter2" * 100)
 
 
+DER = bytes(range(48, 128))
+PEM = (
+    "-----BEGIN CERTIFICATE-----\n"
+    "MDEyMzQ1Njc4OTo7PD0+P0BBQkNERUZHSElKS0xNTk9QUVJTVFVWV1hZWltcXV5f\n"
+    "YGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6e3x9fn8=\n"
+    "-----END CERTIFICATE-----\n"
+)
+
+
+def test_a_certificate_is_kept_as_its_bytes_whoever_gave_it_and_however():
+    name = path("certificate")
+    s = Settings(name, {"broker_ca": PEM, "broker_cert": DER.hex(), "broker_key": "neither the one nor the other"})
+    assert (s["broker_ca"], s["broker_cert"]) == (DER, DER)
+    assert s["broker_key"] == "neither the one nor the other", "the link says so"
+    s.change({"broker_cert": PEM, "broker_ca": None})
+    assert (s["broker_ca"], s["broker_cert"]) == (DER, DER)
+    again = Settings(name)
+    assert (again["broker_ca"], again["broker_cert"]) == ("", DER)
+    again.trying({"broker_ca": DER.hex(), "broker_cert": None})
+    assert (again["broker_ca"], again["broker_cert"]) == (DER, "")
+    assert Settings(name)["broker_cert"] == DER, "a trial is not stored"
+
+
 def test_a_bad_deployed_value_costs_that_one_key():
     s = Settings(path("deployed"), {"interval": 77777, "batch": 3, "colour": "red"})
     assert (s["interval"], s["batch"]) == (120, 3)
@@ -133,7 +156,7 @@ def test_public_settings_say_only_whether_a_secret_is_set():
 
 def journal(level=3):
     said = []
-    made = Journal(lambda level, text: said.append((level, text)), lambda: 7, level)
+    made = Journal(lambda level, text: said.append((level, text)), lambda: 7000, level)
     return made, said
 
 

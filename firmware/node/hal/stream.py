@@ -3,12 +3,11 @@
 asyncio's own streams wait for the socket before each read; a TLS socket may hold bytes that the poll of the
 socket below it does not see, so this one reads first and waits only when there was nothing. `tls` is None, or a
 dict: `ca` (certificate of whoever signs for the server), `hostname` (when it differs from the host), `cert` and `key`
-(when the server asks who we are), `insecure` (True: encrypt, but ask for no certificate). Certificates and keys are
-DER, or PEM with one entry.
+(when the server asks who we are), `insecure` (True: encrypt, but ask for no certificate). Certificates and keys are the
+bytes of their DER.
 """
 
 # pyright: reportAttributeAccessIssue=false
-import binascii
 import errno
 import socket
 from asyncio import core
@@ -136,20 +135,10 @@ def context(tls):
         ctx.verify_mode = _tls.CERT_NONE
     else:
         ctx.verify_mode = _tls.CERT_REQUIRED
-        ctx.load_verify_locations(_der(tls["ca"]))
+        ctx.load_verify_locations(tls["ca"])
     if tls.get("cert"):
-        ctx.load_cert_chain(_der(tls["cert"]), _der(tls["key"]))
+        ctx.load_cert_chain(tls["cert"], tls["key"])
     return ctx
-
-
-def _der(data):
-    if isinstance(data, str):
-        data = data.encode()
-    begin = data.find(b"-----BEGIN ")
-    if begin < 0:
-        return data
-    begin = data.find(b"\n", begin)
-    return binascii.a2b_base64(data[begin : data.find(b"-----END ", begin)])
 
 
 async def open_stream(host, port, tls=None, expecting=None):

@@ -13,9 +13,8 @@ LIMIT = 2048  # bytes of the longest packet that is taken in; commands are CoAP 
 _CONNACK_WAIT = 30000  # ms
 _MOST = 268435455  # what a remaining length can say (2.2.3)
 
-# Return codes of CONNACK (3.2.2.3)
+# Return codes of CONNACK (3.2.2.3), from 1 on
 _REFUSALS = (
-    "",
     "it does not speak MQTT 3.1.1",
     "it does not allow this client id",
     "the server is unavailable",
@@ -137,7 +136,7 @@ class Client:
             raise MQTTError(PROTOCOL, "something else than CONNACK came first")
         code = body[1]
         if code:
-            why = _REFUSALS[code] if code < len(_REFUSALS) else "return code %d" % code
+            why = _REFUSALS[code - 1] if code <= len(_REFUSALS) else "return code %d" % code
             raise MQTTError(1000 + code, "the broker refuses: " + why)
         self.session = body[0] == 1
 

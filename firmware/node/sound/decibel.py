@@ -5,15 +5,11 @@ resolution is 0.1 dB. An energy is a mantissa (an int below 2^30) times a power 
 """
 
 from array import array
+from math import log
 
-# 10 lg(1 + i / 64) in 0.0001 dB
-_LG = array("H", (
-    0, 673, 1336, 1989, 2633, 3267, 3892, 4508, 5115, 5714, 6305, 6888, 7463, 8031, 8591, 9145,
-    9691, 10231, 10763, 11290, 11810, 12324, 12832, 13334, 13830, 14321, 14806, 15286, 15761, 16230, 16695, 17154,
-    17609, 18059, 18505, 18946, 19382, 19814, 20242, 20666, 21085, 21501, 21913, 22320, 22724, 23125, 23521, 23914,
-    24304, 24690, 25072, 25452, 25828, 26201, 26570, 26937, 27300, 27661, 28018, 28373, 28724, 29073, 29419, 29762,
-    30103,
-))  # fmt: skip
+# 10 lg(1 + i / 64) in 0.0001 dB, worked out once: numbers in the source would stay beside the table. No entry is near
+# enough to a half for the small floats of a chip to round it another way.
+_LG = array("H", [int(43429.4482 * log(1 + i / 64) + 0.5) for i in range(65)])
 
 
 def level(mantissa, exponent=0):

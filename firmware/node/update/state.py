@@ -132,9 +132,7 @@ def server(node, url):
     ca = node.settings["broker_ca"]
     if not ca:
         return Http(node.hal.connect, url)
-    from node.telemetry import der
-
-    return Http(node.hal.connect, url, {"ca": der(ca)})
+    return Http(node.hal.connect, url, {"ca": ca})
 
 
 def no_trial(record, state):

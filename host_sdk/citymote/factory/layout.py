@@ -87,11 +87,10 @@ PASSING = {
 SELDOM: dict[str, tuple[str, ...]] = {
     # a start, step by step
     "begin": (
-        "node.app.start", "node.app._identity",
+        "node.app.start", "node.app._identity", "node.app.load_modules", "node.app.forget", "node.node.Node._set_out",
         "node.node.Node.__init__", "node.clock.Clock.__init__", "node.clock.Clock.restore",
         "node.supervisor.Supervisor.__init__", "node.node.Node.begin",
     ),
-    "stage": ("node.app.load_modules", "node.app.forget"),
     "attend": (
         "node.settings.Settings.trying", "node.settings.Settings.without", "node.app._place", "node.app._door",
         "node.app._attend", "node.app._reach", "node.app._local",
@@ -128,7 +127,8 @@ SELDOM: dict[str, tuple[str, ...]] = {
     "rare": (
         "node.clock.Clock.set", "node.store.Store.date", "node.store.Store._dated", "node.dating.Dates.put",
         "node.dating.Dates.settle", "node.dating.Dates._save",
-        "node.node.Node._clock_changed", "node.app._radio", "node.node.Node.offline", "node.files.exists",
+        "node.node.Node._clock_changed", "node.node.Node._ask_time", "node.app._radio", "node.node.Node.offline",
+        "node.files.exists", "node.app._first",
         "node.sensor.Sensor._recover", "node.sensor.Sensor._watch", "node.sensor.Sensor._failed",
         "node.node.Node.report", "node.journal.Journal.lines",
         "node.node.Node._drain", "node.app.count_crash", "node.app._failed",
@@ -145,11 +145,16 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "node.store.Store._add", "node.batch.OpenBatch.add", "node.batch.OpenBatch._row", "node.batch.OpenBatch._head",
         "node.batch.OpenBatch.room", "node.batch.OpenBatch.begin",
     ),
+    "write": ("node.log.Log._write",),
+    "join": (
+        "node.telemetry.Telemetry._open", "node.telemetry.Telemetry._tls", "node.telemetry.join",
+        "node.telemetry.Telemetry._pause", "node.telemetry.Telemetry._lost",
+    ),
     "connect": (
-        "node.telemetry.Telemetry._tls", "node.telemetry.Telemetry._join", "node.telemetry.Telemetry._pause",
-        "node.telemetry.der",
-        "node.links.mqtt.Client.connect", "node.links.mqtt.connect_packet", "node.links.mqtt.Client.subscribe",
-        "node.links.mqtt.Client.say", "node.links.mqtt.Client.disconnect", "node.links.mqtt.Client._message",
+        "node.telemetry.Telemetry._greet", "node.telemetry.Telemetry._begin",
+        "node.links.mqtt.Client.connect", "node.links.mqtt.connect_packet", "node.links.mqtt.Client._welcome",
+        "node.links.mqtt.Client.subscribe", "node.links.mqtt.Client.say", "node.links.mqtt.Client.disconnect",
+        "node.links.mqtt.Client._message",
     ),
     "frame": (
         "node.store.Store.flush", "node.store.Store._encode", "citymote_protocol.batch.Encoder.encode",
