@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -284,6 +285,15 @@ def test_a_port_that_is_in_use_or_silent_says_so(bench: Station, tmp_path: Path,
     with wire.connect(bench.ports[0]):
         assert f"{bench.ports[0]} is busy: another program has it open" in bench.flash().failed()["error"]
     bench.flash("--unlocked").passed()
+
+
+def test_a_port_that_somebody_lets_go_of_is_waited_for_a_moment(bench: Station) -> None:
+    held = wire.connect(bench.ports[0])
+    release = threading.Timer(0.7, held.close)
+    release.start()
+    with wire.connect(bench.ports[0]) as taken:
+        assert taken.ask("print(1)") == 1
+    release.join()
 
 
 def test_the_wrong_board_is_not_written_to(bench: Station) -> None:

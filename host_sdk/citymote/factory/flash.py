@@ -24,7 +24,7 @@ from citymote.errors import CitymoteError
 from . import build, deploy, image, partitions, verdict
 from .esptool import BAUDRATE, Esptool
 from .record import Log
-from .wire import Wire, WireError, connect
+from .wire import Occupied, Wire, WireError, connect
 
 STEPS = ("connect", "runtime", "deploy", "identity", "selftest", "label", "lock", "record")
 OLDEST = {"esp32": image.OLDEST, "linux": (1, 25)}
@@ -173,8 +173,10 @@ def _ready(port: str, job: Job, step: Callable[..., None]) -> Wire:
             if _divided(runs, job) and runs.program == job.runtime.fingerprint:
                 return wire
             wire.close()
+        except Occupied:
+            raise
         except WireError as error:
-            if error.unplugged or "busy" in error.what or "may not" in error.what:
+            if error.unplugged or "may not" in error.what:
                 raise
     step("runtime")
     parts = job.partitions

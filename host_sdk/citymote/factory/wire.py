@@ -22,6 +22,8 @@ BAUDRATE = 115200
 CHUNK = 2048
 _ANSWERS = 10.0  # s: how long a board may take to come to its prompt
 _QUIET = 5.0  # s: how long a board may say nothing in the middle of an answer
+_TRIES = 4
+_MOMENT = 0.5  # s
 
 
 class WireError(CitymoteError):
@@ -32,6 +34,10 @@ class WireError(CitymoteError):
     def __init__(self, what: str, why: str = "", then: str = "", *, unplugged: bool = False) -> None:
         self.unplugged = unplugged
         super().__init__(what, why, then)
+
+
+class Occupied(WireError):
+    """Another program has the port open."""
 
 
 class BoardRaised(WireError):
@@ -116,26 +122,47 @@ _AGAIN = "Check the cable and run the same command again: it goes on where it wa
 
 def connect(port: str, *, wait: float = 0) -> Wire:
     """Open a port and take over the board there. `wait`: seconds in which the port may still have to appear."""
-    try:
-        from mpremote.transport import TransportError
-        from mpremote.transport_serial import SerialTransport
-    except ImportError:
-        raise MissingExtra("mpremote", "factory", "talking to boards") from None
+    _mpremote()
     until = time.monotonic() + wait
     while not Path(port).exists() and not port.upper().startswith("COM"):
         if time.monotonic() >= until:
             raise WireError(f"{port} is not there", "nothing is connected", "Check the cable.", unplugged=True)
         time.sleep(0.1)
-    try:
-        transport = SerialTransport(port, BAUDRATE, exclusive=True, timeout=_QUIET)
-    except (TransportError, OSError):
-        raise _unopened(port) from None
+    transport = _opened(port)
     try:
         _enter(port, transport)
     except BaseException:
         Wire(port, transport).close()
         raise
     return Wire(port, transport)
+
+
+def _opened(port: str) -> Any:
+    # What looks at each new port by itself, as ModemManager does, or has just let go of it, may hold it for a moment.
+    for _ in range(_TRIES - 1):
+        try:
+            return _open(port)
+        except Occupied:
+            time.sleep(_MOMENT)
+    return _open(port)
+
+
+def _open(port: str) -> Any:
+    transport, transport_error = _mpremote()
+    try:
+        return transport(port, BAUDRATE, exclusive=True, timeout=_QUIET)
+    except (transport_error, OSError):
+        raise _unopened(port) from None
+
+
+def _mpremote() -> tuple[Any, type[Exception]]:
+    """Its serial transport, and what that raises."""
+    try:
+        from mpremote.transport import TransportError
+        from mpremote.transport_serial import SerialTransport
+    except ImportError:
+        raise MissingExtra("mpremote", "factory", "talking to boards") from None
+    return SerialTransport, TransportError
 
 
 def _unopened(port: str) -> WireError:
@@ -149,8 +176,8 @@ def _unopened(port: str) -> WireError:
             return WireError(f"{port} may not be opened", "you have no right to it", "Join its group (dialout, uucp).")
         if error.errno == 2:
             return WireError(f"{port} is not there", "nothing is connected", "Check the cable.", unplugged=True)
-        return WireError(f"{port} is busy", "another program has it open", "Close that program.")
-    return WireError(f"{port} is busy", "another program had it open", "Run the same command again.")
+        return Occupied(f"{port} is busy", "another program has it open", "Close that program.")
+    return Occupied(f"{port} is busy", "another program had it open", "Run the same command again.")
 
 
 def _enter(port: str, transport: Any) -> None:
