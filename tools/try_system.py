@@ -25,6 +25,7 @@ import aptget
 
 TOP = Path(__file__).resolve().parent.parent
 UBUNTU_KEYS = "ubuntu-archive-keyring"
+UBUNTU_KEYRING = "ubuntu-keyring"  # the package of it; the one of its own name holds nothing on Debian
 PACKAGES = "git make python3 ca-certificates"
 SURROUNDINGS = re.compile(
     r"(?i)(PIP_(INDEX_URL|EXTRA_INDEX_URL|CERT|DEFAULT_TIMEOUT)|(https?|no)_proxy|DEBIAN_MIRROR)$"
@@ -107,9 +108,9 @@ def archive_keys(suite: str, work: Path) -> Path:
         if place.is_file():
             return place
     with contextlib.closing(aptget.debian(work, aptget.machine_architecture())) as apt:
-        apt.unpack([UBUNTU_KEYS], work / "keyring")
+        apt.unpack([UBUNTU_KEYRING], work / "keyring")
     if not places[-1].is_file():
-        raise CannotTry(f"the package {UBUNTU_KEYS} holds no keyring")
+        raise CannotTry(f"the package {UBUNTU_KEYRING} holds no keyring")
     return places[-1]
 
 
