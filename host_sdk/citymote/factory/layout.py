@@ -33,9 +33,10 @@ LATER = {
     # requests: what every session needs, what a handshake needs, and what only some requests do
     "heads": ("citymote_protocol.cbor_read", "citymote_protocol.cbor_bytes"),
     "serve": (
-        "citymote_protocol.coap", "citymote_protocol.coap_server", "citymote_protocol.handshake",
-        "citymote_protocol.limiter", "citymote_protocol.sessions", "citymote_protocol.oscore",
-        "citymote_protocol.oscore_server", "node.access.offers", "node.access.desk", "node.access.opening",
+        "citymote_protocol.coap", "citymote_protocol.coap_server", "citymote_protocol.echo",
+        "citymote_protocol.handshake", "citymote_protocol.limiter", "citymote_protocol.sessions",
+        "citymote_protocol.oscore", "citymote_protocol.oscore_server", "node.access.offers", "node.access.desk",
+        "node.access.opening",
     ),
     "edhoc": (
         "citymote_protocol.ccs", "citymote_protocol.edhoc", "citymote_protocol.edhoc_responder",
