@@ -172,9 +172,12 @@ class Adapter:
                 raise BleakError(f"no connection to {address}: {refused}") from refused
         link = _Link(connection, self._links.discard)
         self._links.add(link)
+        if connection.handle not in device.connections:
+            link.end("the peer is gone")  # while we were told of it: there is no event to come
         try:
             if self.mtu > att.ATT_DEFAULT_MTU:
-                await link.do(link.peer.request_mtu(self.mtu))
+                async with asyncio.timeout(timeout):
+                    await link.do(link.peer.request_mtu(self.mtu))
         except BaseException:
             await link.close()
             raise
