@@ -4,7 +4,6 @@ cells its temperature, the ozone cell the nitrogen dioxide; and one wire's direc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +62,6 @@ class Half(Pin):
     def set(self, now: int, level: int) -> None:
         self.changes += level != self.level
         self.level = level
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker() as found:
-        yield found
 
 
 def test_a_node_of_gas_layers_cells_light_and_ultrasound(tmp_path: Path, broker: Broker) -> None:

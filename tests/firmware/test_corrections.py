@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.usefixtures("run_vm")
 CLIMATE: dict[str, Any] = {"driver": "sht4x", "bus": "i2c0"}
 DUST: dict[str, Any] = {"driver": "sps30", "bus": "i2c0"}
 ROWS = 30
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker() as found:
-        yield found
 
 
 def column(values: Sequence[float | None]) -> list[tuple[int, float | None]]:

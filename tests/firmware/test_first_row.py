@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,6 @@ pytestmark = pytest.mark.usefixtures("run_vm")
 INTERVAL = 60
 LATE = 17  # seconds behind the stroke at which the power comes on
 NETWORK = {"ssid": "city", "key": "a long key"}
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker() as found:
-        yield found
 
 
 def air(chip_now: int) -> float:

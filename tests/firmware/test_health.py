@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,6 @@ MINUTE = 60_000
 INTERVAL = 60
 NETWORK = {"ssid": "city", "key": "a long key"}
 CLIMATE: dict[str, Any] = {"driver": "sht4x", "bus": "i2c0"}
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker() as found:
-        yield found
 
 
 def air(chip_now: int) -> float:

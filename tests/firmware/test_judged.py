@@ -6,7 +6,6 @@ tests/e2e/test_sensor_faults.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,6 @@ pytestmark = pytest.mark.usefixtures("run_vm")
 INTERVAL = 60
 # -20.0 to 45.0 degrees; more than 5.0 in a row is a leap; two sensors may be 2.0 apart.
 LIMITS = {"temperature": [-200, 450, 50, 20]}
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker() as found:
-        yield found
 
 
 def judged(

@@ -33,12 +33,6 @@ HOUR = 60 * MINUTE
 
 
 @pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker() as found:
-        yield found
-
-
-@pytest.fixture
 def mosquitto_broker(mosquitto: object, tmp_path: Path) -> Iterator[brokers.Broker]:
     with brokers.Broker(mosquitto.broker, tmp_path / "mosquitto") as found:  # type: ignore[attr-defined]
         yield found

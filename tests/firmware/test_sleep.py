@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,6 @@ from .collecting import START, Collector, expected, rows, stored
 pytestmark = pytest.mark.usefixtures("run_vm")
 MINUTE = 60_000
 HEAP = "160k"
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker() as found:
-        yield found
 
 
 def sleeper(folder: Path, hours: float, port: int = 0, **changes: Any) -> VirtualNode:

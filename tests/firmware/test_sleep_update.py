@@ -43,12 +43,6 @@ INTERVAL = 600
 
 
 @pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker() as found:
-        yield found
-
-
-@pytest.fixture
 def publisher(tmp_path: Path) -> Publisher:
     return Publisher(tmp_path / "www")
 

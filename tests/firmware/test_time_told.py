@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,6 @@ MINUTE = 60_000
 INTERVAL = 60
 DRIFT = quantity("clock_drift").id
 STATE = quantity("clock_state").id
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker() as found:
-        yield found
 
 
 def made(folder: Path, broker: Broker, **settings: Any) -> VirtualNode:

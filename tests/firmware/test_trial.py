@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,6 @@ from .collecting import BOARD, START, Collector, expected, rows, wiring
 pytestmark = pytest.mark.usefixtures("run_vm")
 A, B = 0, 1
 UNCONFIRMED, DAMAGED, GIVEN_BACK = 1, 2, 3
-
-
-@pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker() as found:
-        yield found
 
 
 def slotted(folder: Path, hours: float, broker: Broker | None, **settings: Any) -> VirtualNode:
