@@ -234,6 +234,43 @@ def test_the_connection_ends_in_the_middle(tmp_path: Path, air: Air) -> None:
         assert node.event_data("dropped")[0] == 1, "the server hears that its peer is gone"
 
 
+def test_a_request_that_nobody_waits_for_any_more_takes_its_response_along(
+    tmp_path: Path, air: Air, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A late response is neither the next request's nor a traceback of Bumble's on the terminal of who hung up."""
+    from bleak import BleakClient
+
+    from citymote_protocol.coap_gatt import UP
+
+    air.conditions = Conditions(latency=(0.03, 0.04))
+    adapter = air.adapter()
+
+    async def talk() -> None:
+        sighting = await find(adapter)
+        client = BleakClient(
+            sighting.device,  # type: ignore[arg-type]
+            backend=adapter.client,
+            **adapter.options,
+        )
+        await client.connect()
+        for wait in (0.0, 0.01, 0.05):
+            reading = asyncio.create_task(client.read_gatt_char(UP))
+            await asyncio.sleep(wait)
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+            assert await client.read_gatt_char(UP) == b""
+        reading = asyncio.create_task(client.read_gatt_char(UP))
+        await asyncio.sleep(0.01)
+        reading.cancel()
+        await client.disconnect()
+
+    with ble_nodes(tmp_path, air, 1):
+        asyncio.run(talk())
+    said = [record.getMessage() for record in caplog.records]
+    assert [text for text in said if "response" in text or "Exception in callback" in text] == []
+
+
 def test_two_hosts_at_once(tmp_path: Path, air: Air) -> None:
     first, second = air.adapter("a"), air.adapter("b")
 

@@ -17,8 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar, cast
-from uuid import UUID
+from typing import Any, TypeVar
 
 from bleak.args import SizedBuffer
 from bleak.assigned_numbers import gatt_char_props_to_strs
@@ -33,13 +32,12 @@ from bleak.exc import (
     BleakBluetoothNotAvailableReason,
     BleakDeviceNotFoundError,
     BleakError,
-    BleakGATTProtocolError,
 )
 from bumble import att, core, gatt_client, hci
-from bumble.core import AdvertisingData
-from bumble.device import Advertisement, Connection, Device, Peer
+from bumble.device import Advertisement, Device
 
 from .background import Background
+from .bumble_link import Link, ignore, parse, text_of
 
 T = TypeVar("T")
 
@@ -68,7 +66,7 @@ class Adapter:
         self._lock = asyncio.Lock()
         self._scanners: set[BumbleScanner] = set()
         self._seen: dict[str, hci.Address] = {}
-        self._links: set[_Link] = set()
+        self._links: set[Link] = set()
         self._closing: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     # -- power, in the adapter's loop ---------------------------------------------------------------------------------
@@ -144,7 +142,7 @@ class Adapter:
 
     # -- connecting ---------------------------------------------------------------------------------------------------
 
-    async def connect(self, address: str, known: hci.Address | None, timeout: float) -> _Link:
+    async def connect(self, address: str, known: hci.Address | None, timeout: float) -> Link:
         """One attempt at a time, as controllers have it; Bumble would answer all with whoever comes first."""
         target = known or self._seen.get(address.upper()) or hci.Address(address)
         async with self._lock:
@@ -162,7 +160,7 @@ class Adapter:
                 raise
             if self._device is not device:
                 attempt.cancel()
-                attempt.add_done_callback(_ignore)
+                attempt.add_done_callback(ignore)
                 raise self._absent()
             try:
                 connection = attempt.result()
@@ -170,7 +168,7 @@ class Adapter:
                 raise BleakDeviceNotFoundError(address, f"{address} does not answer") from missing
             except core.ConnectionError as refused:
                 raise BleakError(f"no connection to {address}: {refused}") from refused
-        link = _Link(connection, self._links.discard)
+        link = Link(connection, self._links.discard)
         self._links.add(link)
         if connection.handle not in device.connections:
             link.end("the peer is gone")  # while we were told of it: there is no event to come
@@ -188,100 +186,6 @@ async def _give_up(device: Device) -> None:
     cancel: Any = hci.HCI_LE_Create_Connection_Cancel_Command()
     with contextlib.suppress(hci.HCI_Error):  # it was over already
         await device.send_sync_command(cancel)
-
-
-class _Link:
-    """One connection, in the adapter's loop. Bumble leaves requests without an answer when it ends; this does not."""
-
-    def __init__(self, connection: Connection, ended: Callable[[_Link], None]) -> None:
-        self.connection = connection
-        self.peer = Peer(connection)
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.why = ""
-        self.on_end: Callable[[], None] | None = None
-        self.writes = 0
-        self._forget = ended
-        connection.on(connection.EVENT_DISCONNECTION, self._disconnected)
-
-    def _disconnected(self, _: int) -> None:
-        self.end("the peer is gone")
-
-    def end(self, why: str) -> None:
-        """The connection is over."""
-        if self.ended.done():
-            return
-        self.why = why
-        self.ended.set_result(None)
-        self._forget(self)
-        if self.on_end is not None:
-            self.on_end()
-
-    async def do(self, coro: Coroutine[Any, Any, T]) -> T:
-        """Await something that the peer answers; BleakError when the connection ends before."""
-        if self.ended.done():
-            coro.close()
-            raise BleakError(f"not connected: {self.why}")
-        task = asyncio.ensure_future(coro)
-        try:
-            await asyncio.wait({task, self.ended}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
-        if not task.done() or task.cancelled():
-            # Bumble cancels its requests a little before it says why, and what we cancel may linger in its wait_for.
-            task.cancel()
-            task.add_done_callback(_ignore)
-            await asyncio.wait({self.ended}, timeout=1)
-            raise BleakError(f"the connection ended: {self.why or 'no answer'}")
-        try:
-            return task.result()
-        except att.ATT_Error as error:
-            raise BleakGATTProtocolError(cast("Any", error.error_code)) from error
-        except (core.BaseBumbleError, TimeoutError) as error:
-            raise BleakError(str(error) or type(error).__name__) from error
-
-    async def close(self) -> None:
-        """Hang up."""
-        if not self.ended.done():
-            with contextlib.suppress(core.BaseBumbleError, TimeoutError, asyncio.CancelledError):
-                async with asyncio.timeout(5):
-                    await self.connection.disconnect()
-        self.end("this side hung up")
-
-
-def _ignore(task: asyncio.Future[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
-
-
-def parse(advertisement: Advertisement) -> AdvertisementData:
-    """What bleak's users are told of an advertisement and its scan response."""
-    name: str | None = None
-    makers: dict[int, bytes] = {}
-    services: dict[str, bytes] = {}
-    uuids: list[str] = []
-    power: int | None = None
-    for kind, raw in advertisement.data.ad_structures:
-        value: Any = AdvertisingData.ad_data_to_object(kind, raw)
-        if kind == AdvertisingData.COMPLETE_LOCAL_NAME or (kind == AdvertisingData.SHORTENED_LOCAL_NAME and not name):
-            name = value
-        elif kind == AdvertisingData.MANUFACTURER_SPECIFIC_DATA:
-            makers[value[0]] = bytes(value[1])
-        elif kind in (
-            AdvertisingData.SERVICE_DATA_16_BIT_UUID,
-            AdvertisingData.SERVICE_DATA_32_BIT_UUID,
-            AdvertisingData.SERVICE_DATA_128_BIT_UUID,
-        ):
-            services[_text(value[0])] = bytes(value[1])
-        elif 0x02 <= kind <= 0x07:
-            uuids += [text for text in map(_text, value) if text not in uuids]
-        elif kind == AdvertisingData.TX_POWER_LEVEL:
-            power = int.from_bytes(raw, "little", signed=True)
-    return AdvertisementData(name, makers, services, uuids, power, advertisement.rssi, (advertisement,))
-
-
-def _text(uuid: core.UUID) -> str:
-    return str(UUID(bytes=uuid.to_bytes(force_128=True)[::-1]))
 
 
 class BumbleScanner(BaseBleakScanner):
@@ -343,7 +247,7 @@ class BumbleClient(BaseBleakClient):
             self._where = address_or_ble_device.details[1]
             self._name = address_or_ble_device.name or self.address
         self._wanted = services
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._subscribed: dict[int, Callable[[bytes], None]] = {}
 
     @property
@@ -361,7 +265,7 @@ class BumbleClient(BaseBleakClient):
         """The ATT MTU that was agreed on."""
         return self._connected().connection.att_mtu
 
-    def _connected(self) -> _Link:
+    def _connected(self) -> Link:
         if self._link is None or self._link.ended.done():
             raise BleakError("not connected")
         return self._link
@@ -372,7 +276,7 @@ class BumbleClient(BaseBleakClient):
             raise BleakError("connected already")
         loop = asyncio.get_running_loop()
 
-        async def connect() -> _Link:
+        async def connect() -> Link:
             link = await self._radio.connect(self.address, self._where, self._timeout)
 
             def ended() -> None:
@@ -392,19 +296,19 @@ class BumbleClient(BaseBleakClient):
 
         self._link = await self._radio.call(connect())
 
-    async def _discover(self, link: _Link) -> BleakGATTServiceCollection:
+    async def _discover(self, link: Link) -> BleakGATTServiceCollection:
         found = BleakGATTServiceCollection()
         for service in await link.peer.discover_services():
-            if self._wanted and _text(service.uuid) not in self._wanted:
+            if self._wanted and text_of(service.uuid) not in self._wanted:
                 continue
-            their = BleakGATTService(service, service.handle, _text(service.uuid))
+            their = BleakGATTService(service, service.handle, text_of(service.uuid))
             found.add_service(their)
             their_chars: Any = service.discover_characteristics()  # Bumble leaves one of its types out
             for char in await their_chars:
                 one = BleakGATTCharacteristic(
                     char,
                     char.handle,
-                    _text(char.uuid),
+                    text_of(char.uuid),
                     list(gatt_char_props_to_strs(int(char.properties))),
                     lambda: link.connection.att_mtu - 3,
                     their,
@@ -412,11 +316,11 @@ class BumbleClient(BaseBleakClient):
                 found.add_characteristic(one)
                 for descriptor in await char.discover_descriptors():
                     found.add_descriptor(
-                        BleakGATTDescriptor(descriptor, descriptor.handle, _text(descriptor.type), one)
+                        BleakGATTDescriptor(descriptor, descriptor.handle, text_of(descriptor.type), one)
                     )
         return found
 
-    def _ended(self, link: _Link) -> None:
+    def _ended(self, link: Link) -> None:
         if self._link is not link:
             return
         self._link = None

@@ -114,6 +114,11 @@ class Inbox:
         return data
 
 
+def _seen(future: asyncio.Future[Message]) -> None:
+    if not future.cancelled():
+        future.exception()
+
+
 class Channel:
     """Messages to and from one node, over any transport. Requests may overlap: their tokens tell answers apart."""
 
@@ -176,6 +181,7 @@ class Channel:
         message.token = self.token() if token is None else token
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._answers[message.token] = future
+        future.add_done_callback(_seen)  # sending may fail as well, and then nobody asks it
         try:
             await self.send(message)
             async with asyncio.timeout(self.timeout if timeout is None else timeout):
