@@ -22,7 +22,7 @@ from typing import Any
 
 from citymote import resources
 
-from . import arguments, calls, layout, link, names, places, program, selection, shrink, trees, units
+from . import arguments, calls, editing, layout, link, names, places, program, selection, shorten, shrink, trees, units
 
 # Names as mpy-cross spells them; the first two are the unix port's, the others the chips'.
 ARCHITECTURES = ("x86", "x64", "xtensawin", "rv32imc", "xtensa", "armv6", "armv6m", "armv7m", "armv7emsp", "armv7emdp")
@@ -101,7 +101,7 @@ def linked(texts: Mapping[str, bytes]) -> link.Linked:
     shrunk = shrink.shrink(texts, keep=application.public, private=False)
     made = link.link(arguments.rename_arguments(shrunk, names.ARGUMENTS, layout.NAMED_ARGUMENTS), application)
     left_alone = {name: text for name, text in made.sources.items() if name not in made.lines}
-    made.sources.update(shrink.shorten(left_alone, names.PRIVATE))
+    made.sources.update(shorten.shorten(left_alone, names.PRIVATE))
     for name in STARTED_BY_NAME:
         if name in texts:
             made.sources[name] = texts[name]
@@ -111,7 +111,7 @@ def linked(texts: Mapping[str, bytes]) -> link.Linked:
 def _linked(sources: dict[str, Path], folder: Path) -> dict[str, Path]:
     """The linked sources, in `folder`; made again only when one of them, or what makes them, has changed."""
     texts = {name: path.read_bytes() for name, path in sorted(sources.items())}
-    makers = (arguments, calls, layout, link, names, places, program, shrink, trees, units)
+    makers = (arguments, calls, editing, layout, link, names, places, program, shorten, shrink, trees, units)
     digest = hashlib.sha256(b"".join(Path(str(maker.__file__)).read_bytes() for maker in makers))
     for name, text in texts.items():
         digest.update(f"{name} {len(text)}\n".encode() + text)

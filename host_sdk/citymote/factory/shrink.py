@@ -3,60 +3,25 @@
 On the node every name costs: a slot in its module or class, an entry in the table of names, its letters. Two things are
 done, over the whole application at once, because only the whole shows what is used where. Constants (module-level names
 bound once to an integer or a short text) are written into the places that use them, in other modules too, and their
-definitions go when nobody is left who needs them. Names that begin with an underscore become short ones, and the same
-few serve in files that have nothing to do with each other. Lines keep their numbers, so that a traceback from the field
-still points into the source; nothing else changes, and what this cannot be sure of it leaves alone.
+definitions go when nobody is left who needs them. Names that begin with an underscore become short ones (`shorten`).
+Lines keep their numbers, so that a traceback from the field still points into the source; nothing else changes, and
+what this cannot be sure of it leaves alone.
 """
 
 from __future__ import annotations
 
 import ast
 import itertools
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import cast
 
 from .arguments import rename_arguments
+from .editing import File, Value, find_imports, load, resolve
+from .shorten import shorten
 from .trees import walk
 
-Value = int | str
 _LONGEST_TEXT = 24
-_PRIVATE = re.compile(r"_[A-Za-z0-9]\w*$")
-_WORDS = re.compile(rb"[A-Za-z_]\w*")
-
-
-@dataclass
-class _File:
-    name: str
-    module: str
-    package: str
-    text: bytes
-    tree: ast.Module
-    constants: dict[str, Value] = field(default_factory=dict[str, Value])
-    imported: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])  # here -> (module, there)
-    modules: dict[str, str] = field(default_factory=dict[str, str])  # here -> module
-    whole: set[str] = field(default_factory=set[str])  # modules imported by `import`: anything of them may be used
-    edits: list[tuple[int, int, bytes]] = field(default_factory=list[tuple[int, int, bytes]])
-    starts: list[int] = field(default_factory=list[int])
-
-    def at(self, line: int, column: int) -> int:
-        return self.starts[line - 1] + column
-
-    def span(self, node: ast.expr | ast.stmt | ast.alias | ast.arg | ast.keyword) -> tuple[int, int]:
-        return self.at(node.lineno, node.col_offset), self.at(node.end_lineno or 0, node.end_col_offset or 0)
-
-    def replace(self, begin: int, end: int, new: bytes) -> None:
-        self.edits.append((begin, end, new + b"\n" * (self.text.count(b"\n", begin, end) - new.count(b"\n"))))
-
-    def result(self) -> bytes:
-        parts: list[bytes] = []
-        done = 0
-        for begin, end, new in sorted(self.edits):
-            parts += [self.text[done:begin], new]
-            done = end
-        return b"".join([*parts, self.text[done:]])
 
 
 def shrink(sources: Mapping[str, bytes], keep: Iterable[str] = (), *, private: bool = True) -> dict[str, bytes]:
@@ -65,54 +30,16 @@ def shrink(sources: Mapping[str, bytes], keep: Iterable[str] = (), *, private: b
     Files whose name begins with one of `keep` keep their constants' definitions: others may import them by name.
     Without `private`, private names are left to whoever renames everything (`factory.link`).
     """
-    files = {file.module: file for file in (_load(name, sources[name]) for name in sorted(sources))}
+    files = {file.module: file for file in (load(name, sources[name]) for name in sorted(sources))}
     for file in files.values():
-        _find_imports(file, files)
+        find_imports(file, files)
         _find_constants(file)
     _inline(files, tuple(keep))
     texts = {file.name: file.result() for file in files.values()}
     return rename_arguments(shorten(texts)) if private else texts
 
 
-def _load(name: str, text: bytes) -> _File:
-    parts = name.removesuffix(".py").split("/")
-    is_package = parts[-1] == "__init__"
-    parts = parts[:-1] if is_package else parts
-    file = _File(
-        name, ".".join(parts), ".".join(parts if is_package else parts[:-1]), text, ast.parse(text, filename=name)
-    )
-    file.starts = [0, *itertools.accumulate(len(line) for line in text.splitlines(keepends=True))]
-    return file
-
-
-def _resolve(file: _File, node: ast.ImportFrom) -> str:
-    if not node.level:
-        return node.module or ""
-    parts = file.package.split(".")
-    parts = parts[: len(parts) - (node.level - 1)]
-    return ".".join([*parts, *([node.module] if node.module else [])])
-
-
-def _find_imports(file: _File, files: Mapping[str, _File]) -> None:
-    for node in walk(file.tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name in files:
-                    file.whole.add(alias.name)
-        elif isinstance(node, ast.ImportFrom):
-            source = _resolve(file, node)
-            for alias in node.names:
-                here = alias.asname or alias.name
-                if f"{source}.{alias.name}" in files:
-                    file.modules[here] = f"{source}.{alias.name}"
-                elif source in files:
-                    file.imported[here] = (source, alias.name)
-
-
-# -- constants --------------------------------------------------------------------------------------------------------
-
-
-def _find_constants(file: _File) -> None:
+def _find_constants(file: File) -> None:
     bound: Counter[str] = Counter()
     for node in walk(file.tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
@@ -132,7 +59,7 @@ def _find_constants(file: _File) -> None:
                 file.constants[name] = value
 
 
-def _bindings(file: _File, statement: ast.stmt) -> Iterator[tuple[str, Value]]:
+def _bindings(file: File, statement: ast.stmt) -> Iterator[tuple[str, Value]]:
     if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
         return
     target = statement.targets[0]
@@ -155,7 +82,7 @@ def _is_range(node: ast.expr, count: int) -> bool:
     )
 
 
-def _evaluate(file: _File, node: ast.expr) -> Value | None:
+def _evaluate(file: File, node: ast.expr) -> Value | None:
     """What a constant expression comes to; None for anything that is not obviously one."""
     if isinstance(node, ast.Constant):
         plain = isinstance(node.value, int | str) and not isinstance(node.value, bool)
@@ -188,7 +115,7 @@ def _compute(operator: ast.operator, left: int, right: int) -> int | None:
     return None
 
 
-def _constant(files: Mapping[str, _File], module: str, name: str) -> Value | None:
+def _constant(files: Mapping[str, File], module: str, name: str) -> Value | None:
     """The constant that `name` of a module stands for, also through modules that hand it on."""
     for _ in range(8):
         file = files.get(module)
@@ -260,7 +187,7 @@ class _Scopes(ast.NodeVisitor):
         self.visit(node.value)
 
 
-def _inline(files: Mapping[str, _File], keep: tuple[str, ...]) -> None:
+def _inline(files: Mapping[str, File], keep: tuple[str, ...]) -> None:
     needed: set[tuple[str, str]] = set()  # (module, name) that somebody still asks for by name
     stays: dict[str, set[str]] = {}  # file -> its names that were not written in everywhere
     for file in files.values():
@@ -296,12 +223,12 @@ def _inline(files: Mapping[str, _File], keep: tuple[str, ...]) -> None:
         _trim_definitions(file, mine)
 
 
-def _asked(files: Mapping[str, _File], file: _File, stays: set[str]) -> Iterator[tuple[str, str, str]]:
+def _asked(files: Mapping[str, File], file: File, stays: set[str]) -> Iterator[tuple[str, str, str]]:
     """(module, name there, name here) of every import that has to stay."""
     top = {id(node) for node in file.tree.body}
     for node in walk(file.tree):
         if isinstance(node, ast.ImportFrom):
-            source = _resolve(file, node)
+            source = resolve(file, node)
             for alias in node.names:
                 here = alias.asname or alias.name
                 is_module = f"{source}.{alias.name}" in files
@@ -309,7 +236,7 @@ def _asked(files: Mapping[str, _File], file: _File, stays: set[str]) -> Iterator
                     yield source, alias.name, here
 
 
-def _pass_on(files: Mapping[str, _File], needed: set[tuple[str, str]]) -> None:
+def _pass_on(files: Mapping[str, File], needed: set[tuple[str, str]]) -> None:
     """Who hands a needed name on needs it too."""
     work = list(needed)
     while work:
@@ -320,7 +247,7 @@ def _pass_on(files: Mapping[str, _File], needed: set[tuple[str, str]]) -> None:
             work.append(origin)
 
 
-def _local_imports(file: _File) -> set[str]:
+def _local_imports(file: File) -> set[str]:
     """Names that some function of the file imports for itself."""
     found: set[str] = set()
     top = {id(node) for node in file.tree.body}
@@ -330,7 +257,7 @@ def _local_imports(file: _File) -> set[str]:
     return found
 
 
-def _of_name(files: Mapping[str, _File], file: _File, name: str) -> Value | None:
+def _of_name(files: Mapping[str, File], file: File, name: str) -> Value | None:
     if name in file.constants:
         return file.constants[name]
     if name in file.imported:
@@ -344,13 +271,13 @@ def _literal(value: Value) -> bytes:
     return str(value).encode() if value >= 0 else f"({value})".encode()
 
 
-def _trim_imports(files: Mapping[str, _File], file: _File, stays: set[str]) -> None:
+def _trim_imports(files: Mapping[str, File], file: File, stays: set[str]) -> None:
     """Take out of the imports what was written in everywhere."""
     asked = {(source, there) for source, there, _ in _asked(files, file, stays)}
     for node in file.tree.body:
         if not isinstance(node, ast.ImportFrom):
             continue
-        source = _resolve(file, node)
+        source = resolve(file, node)
         left = [alias for alias in node.names if (source, alias.name) in asked]
         if len(left) != len(node.names):
             names = ", ".join(alias.name + (f" as {alias.asname}" if alias.asname else "") for alias in left)
@@ -358,7 +285,7 @@ def _trim_imports(files: Mapping[str, _File], file: _File, stays: set[str]) -> N
             file.replace(*file.span(node), text.encode())
 
 
-def _trim_definitions(file: _File, stays: set[str]) -> None:
+def _trim_definitions(file: File, stays: set[str]) -> None:
     """Remove the constants that nobody asks for by name any more, here or elsewhere."""
     for statement in file.tree.body:
         names = [name for name, _ in _bindings(file, statement)]
@@ -366,155 +293,3 @@ def _trim_definitions(file: _File, stays: set[str]) -> None:
             begin, end = file.span(statement)
             file.edits = [edit for edit in file.edits if not begin <= edit[0] < end]
             file.replace(begin, end, b"pass")
-
-
-# -- private names ----------------------------------------------------------------------------------------------------
-
-
-def shorten(texts: Mapping[str, bytes], free: Iterable[str] = ()) -> dict[str, bytes]:
-    """The same sources with short private names: first those that are `free`, if no source has them already."""
-    files = {name: _load(name, text) for name, text in texts.items()}
-    by_module = {file.module: file for file in files.values()}
-    for file in files.values():
-        _find_imports(file, by_module)
-    places = {name: _private_names(file) for name, file in files.items()}
-    defined: set[str] = set()
-    barred: set[str] = set()
-    for file in files.values():
-        defined |= _defined(file)
-        barred |= _barred(file)
-    families = _families(files, by_module)
-    uses: defaultdict[str, set[str]] = defaultdict(set)  # private name -> files that it shares a family with
-    count: Counter[str] = Counter()
-    for name, found in places.items():
-        for word in found:
-            if word in defined and word not in barred:
-                uses[word].add(name)
-                count[word] += len(found[word])
-    taken: defaultdict[str, set[int]] = defaultdict(set)
-    words = {word.decode() for text in texts.values() for word in _WORDS.findall(text)}
-    short = [word for word in (*free, *(f"_{letters}" for letters in _letters())) if word not in words]
-    mapping: dict[str, str] = {}
-    for word, _ in sorted(count.items(), key=lambda item: (-item[1], item[0])):
-        relatives = {relative for name in uses[word] for relative in families[name]}
-        index = next(i for i in itertools.count() if not any(i in taken[name] for name in relatives))
-        for name in relatives:
-            taken[name].add(index)
-        mapping[word] = short[index]
-    for name, found in places.items():
-        for word, spans in found.items():
-            if word in mapping:
-                for begin, end in spans:
-                    files[name].replace(begin, end, mapping[word].encode())
-    return {name: file.result() for name, file in files.items()}
-
-
-def _letters() -> Iterator[str]:
-    alphabet = "abcdefghijklmnopqrstuvwxyz"
-    yield from alphabet
-    for first, second in itertools.islice(itertools.product(alphabet, alphabet + "0123456789"), 900):
-        yield first + second
-
-
-def _private_names(file: _File) -> dict[str, list[tuple[int, int]]]:
-    """Every place of a file where an identifier with one leading underscore stands."""
-    found: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-
-    def add(name: str, begin: int) -> None:
-        if _PRIVATE.match(name):
-            if file.text[begin : begin + len(name)] != name.encode():
-                raise ValueError(f"{file.name}: {name} is not where it should be")
-            found[name].append((begin, begin + len(name)))
-
-    for node in walk(file.tree):
-        if isinstance(node, ast.Name):
-            add(node.id, file.span(node)[0])
-        elif isinstance(node, ast.Attribute):
-            add(node.attr, file.span(node)[1] - len(node.attr))
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            begin = file.span(node)[0]
-            add(node.name, file.text.index(node.name.encode(), begin))
-        elif isinstance(node, ast.arg | ast.keyword) and node.arg:
-            add(node.arg, file.span(node)[0])
-        elif isinstance(node, ast.alias):
-            begin, end = file.span(node)
-            if "." not in node.name:
-                add(node.name, begin)
-            if node.asname:
-                add(node.asname, end - len(node.asname))
-        elif isinstance(node, ast.Global | ast.Nonlocal):
-            begin, end = file.span(node)
-            for name in node.names:
-                for match in re.finditer(rb"\b%s\b" % name.encode(), file.text[begin:end]):
-                    add(name, begin + match.start())
-    return found
-
-
-def _defined(file: _File) -> set[str]:
-    """Private names that this file gives something to: not those of somebody else's objects that it only reads."""
-    found: set[str] = set()
-    for node in walk(file.tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            if isinstance(node.value, ast.Name) and node.value.id == "self":
-                found.add(node.attr)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-    return found
-
-
-def _barred(file: _File) -> set[str]:
-    """Names that have to stay: said in texts, used inside f-strings, or members of modules that are not ours."""
-    found: set[str] = set()
-    foreign = {
-        (alias.asname or alias.name).split(".")[0]
-        for node in walk(file.tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-        if (alias.asname or alias.name) not in file.modules
-    }
-    for node in walk(file.tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _PRIVATE.match(node.value):
-            found.add(node.value)
-        elif isinstance(node, ast.JoinedStr):
-            for child in walk(node):
-                if isinstance(child, ast.Name):
-                    found.add(child.id)
-                elif isinstance(child, ast.Attribute):
-                    found.add(child.attr)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in foreign:
-            found.add(node.attr)
-        elif isinstance(node, ast.ImportFrom) and _resolve(file, node).split(".")[0] not in (
-            "node",
-            "citymote_protocol",
-        ):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom | ast.Import):
-            found |= {part for alias in node.names for part in alias.name.split(".") if f"{alias.name}" in file.modules}
-    return found
-
-
-def _families(files: Mapping[str, _File], by_module: Mapping[str, _File]) -> dict[str, set[str]]:
-    """Files whose private names may meet on one object: a class and those it is derived from."""
-    related: dict[str, set[str]] = {name: {name} for name in files}
-    for name, file in files.items():
-        for node in walk(file.tree):
-            if isinstance(node, ast.ClassDef):
-                for base in node.bases:
-                    root = base.value if isinstance(base, ast.Attribute) else base
-                    if isinstance(root, ast.Name):
-                        module = file.modules.get(root.id) or file.imported.get(root.id, ("", ""))[0]
-                        if module in by_module:
-                            related[name].add(by_module[module].name)
-    changed = True
-    while changed:
-        changed = False
-        for name, others in related.items():
-            more = {n for other in others for n in related[other]} | {n for n, o in related.items() if name in o}
-            if not more <= others:
-                related[name] = others | more
-                changed = True
-    return related
