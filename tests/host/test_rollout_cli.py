@@ -16,7 +16,7 @@ from tests.support.sim_fleet import GOOD, ROLLED_BACK, SimFleet
 from typer.testing import CliRunner
 
 from citymote import crypto, keys, open_store
-from citymote.cli import application, update_fleet
+from citymote.cli import application, update_fleet, update_rollout
 from citymote.fleet import open_fleet
 from citymote.update import desk as desks
 from citymote.update.bundle import Bundle
@@ -51,6 +51,7 @@ class City:
         self.fleet = SimFleet(self.ids, self.store, self.publication, START, interval=300, **options)
         clock = SimpleNamespace(sleep=self.sleep, time=lambda: self.now, monotonic=lambda: self.now)
         monkeypatch.setattr(update_fleet, "time", clock)
+        monkeypatch.setattr(update_rollout, "time", clock)
         monkeypatch.setattr(desks, "time", clock)
         monkeypatch.chdir(folder)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from citymote.cli import update_fleet, update_keys
+from citymote.cli import update_fleet, update_keys, update_rollout
 from citymote.cli.common import JsonOption, guarded, output, say
 from citymote.cli.update_keys import KEY_HELP
 
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     group.command("sign")(guarded(sign))
     group.command("inspect")(guarded(inspect))
     update_fleet.register(group)
+    update_rollout.register(group)
     app.add_typer(group, name="update")
 
 

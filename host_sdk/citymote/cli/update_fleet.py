@@ -1,10 +1,9 @@
-"""`citymote update push`, `rollout` and `status`: a signed bundle to one node or to a city, and how that goes."""
+"""`citymote update push` and `status`: a signed bundle to some nodes now, and how each node's update goes."""
 
 import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,51 +11,34 @@ import typer
 
 from citymote.cli.common import JsonOption, Status, guarded, say
 from citymote.cli.desk import CaOption, PasswordOption, RadioOption, password, way
+from citymote.cli.update_common import (
+    BOOK,
+    AgainOption,
+    BookOption,
+    DowngradeOption,
+    FleetOption,
+    KeysOption,
+    StoreOption,
+    UnsealedOption,
+    WhereOption,
+    begin_rollout,
+    counts_of,
+    node_ids,
+    open_desk,
+    outcome,
+    table,
+)
 from citymote.nearby import open_radio
 
 if TYPE_CHECKING:
     from citymote.session import Way
-    from citymote.update.book import Rollout
-    from citymote.update.desk import Desk, NodeStatus
-    from citymote.update.plan import Plan
-
-BookOption = Annotated[Path, typer.Option("--book", help="What is known of updates; SQLite.")]
-StoreOption = Annotated[
-    str | None, typer.Option("--store", "-s", help="The collector's store, from which nodes' events are read.")
-]
-FleetOption = Annotated[
-    str | None, typer.Option("--fleet", help="The fleet registry; left out: nodes that were heard.")
-]
-UnsealedOption = Annotated[
-    bool, typer.Option("--allow-unsealed", help="Believe events that no node has sealed: anybody could have sent them.")
-]
-WhereOption = Annotated[str, typer.Option("--where", help="Which nodes: site=mapo and not held and version<1.4.2")]
-PublishOption = Annotated[Path, typer.Option("--publish", help="The folder that nodes poll, through a file server.")]
-RootOption = Annotated[str, typer.Option("--root", help="The root's public key: who signed the key set.")]
-KeysOption = Annotated[
-    Path | None, typer.Option("--keys", help="The key set to publish; left out: the one that is there.")
-]
-AgainOption = Annotated[bool, typer.Option("--again", help="Also nodes that have this version.")]
-DowngradeOption = Annotated[bool, typer.Option("--downgrade", help="Also nodes that have a newer version.")]
-BOOK = Path("updates.db")
+    from citymote.update.desk import Desk
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("push")(guarded(push))
     app.command("status")(guarded(status))
-    group = typer.Typer(help="A release to many nodes, in stages.", no_args_is_help=True)
-    group.command("begin")(guarded(begin))
-    group.command("run")(guarded(run))
-    group.command("pause")(guarded(pause))
-    group.command("resume")(guarded(resume))
-    group.command("abort")(guarded(abort))
-    group.command("list")(guarded(list_))
-    group.command("hold")(guarded(hold))
-    group.command("unhold")(guarded(unhold))
-    group.command("pin")(guarded(pin))
-    group.command("unpin")(guarded(unpin))
-    app.add_typer(group, name="rollout")
 
 
 def push(
@@ -106,17 +88,17 @@ def push(
             def road(name: str) -> "Way":
                 return way(over, name, radio=adapter, secret=password(password_file), ca_file=ca_file)
 
-            return _carry(_names(node), bundle, road, (owner, fleet), keys, as_json)
+            return _carry(node_ids(node), bundle, road, (owner, fleet), keys, as_json)
     if publish is None or root is None:
         raise UsageError("how is it to get there?", "", "Say --publish FOLDER with --root, or --over WAY.")
 
     if wait and store is None:
         raise UsageError("--wait needs --store", "", "Nodes tell how it goes through the collector.")
-    condition = " or ".join(f"node={name}" for name in _names(node))
+    condition = " or ".join(f"node={name}" for name in node_ids(node))
     patience = span(wait) if wait else 0.0
-    with _desk(book, store, fleet, allow_unsealed) as desk, ExitStack() as stack:
+    with open_desk(book, store, fleet, allow_unsealed) as desk, ExitStack() as stack:
         plan = Plan(stages=(Amount(100, True),), abort_at=Amount(100, True), soak=0)
-        made = _begin(desk, bundle, root, keys, publish, condition, plan, (again, downgrade))
+        made = begin_rollout(desk, bundle, root, keys, publish, condition, plan, (again, downgrade))
         ours = _conducts(desk, stack)
         if ours:
             desk.step()
@@ -124,7 +106,7 @@ def push(
             say("citymote: another program takes the rollouts forward, and this one with them")
         if wait and not _watch(desk, made.number, time.monotonic() + patience, 5.0, stack, ours):
             say(f"citymote: not over after {wait}; `rollout run` takes it on")
-        return _outcome(desk, made.number, bool(wait), as_json)
+        return outcome(desk, made.number, bool(wait), as_json)
 
 
 def _conducts(desk: "Desk", stack: ExitStack) -> bool:
@@ -136,12 +118,6 @@ def _conducts(desk: "Desk", stack: ExitStack) -> bool:
     except Conducted:
         return False
     return True
-
-
-def _names(given: list[str]) -> list[str]:
-    from citymote.fleet import node_of
-
-    return [node_of(text) for text in given]
 
 
 def _carry(
@@ -189,122 +165,6 @@ def _carry(
     return 1 if failed else 0
 
 
-def begin(
-    bundle: Annotated[Path, typer.Argument(help="The signed bundle.", show_default=False)],
-    publish: PublishOption,
-    root: RootOption,
-    where: WhereOption = "",
-    keys: KeysOption = None,
-    stages: Annotated[
-        str, typer.Option("--stages", help="Nodes by the end of each stage, in numbers or per cent.")
-    ] = "1,10%,50%,100%",
-    abort_at: Annotated[
-        str, typer.Option("--abort-at", help="Failures that end it: a number, or per cent of those offered.")
-    ] = "5%",
-    enough: Annotated[int, typer.Option("--enough", min=1, max=100, help="Per cent of a stage that have to end.")] = 90,
-    soak: Annotated[str, typer.Option("--soak", help="Pause between the end of a stage and the next.")] = "1h",
-    patience: Annotated[
-        str, typer.Option("--patience", help="After this a node that is not heard holds up no stage.")
-    ] = "1d",
-    window: Annotated[
-        list[str] | None, typer.Option("--window", help="When nodes may be offered it: mon-fri 02:00-04:00 Asia/Seoul.")
-    ] = None,
-    parallel: Annotated[int, typer.Option("--parallel", min=0, help="Nodes under way at a time; 0: no limit.")] = 0,
-    again: AgainOption = False,
-    downgrade: DowngradeOption = False,
-    book: BookOption = BOOK,
-    store: StoreOption = None,
-    fleet: FleetOption = None,
-    allow_unsealed: UnsealedOption = False,
-    as_json: JsonOption = False,
-) -> int:
-    """Begin a rollout. `citymote update rollout run` takes it forward; nothing is offered before.
-
-    A bundle signed by an emergency key does not wait for windows.
-
-    Example: citymote update rollout begin citymote-1.4.2.zip --publish www --root 02ab... --where outdated
-    """
-    from citymote.update import plan as plans
-
-    plan = plans.Plan(
-        plans.stages(stages), plans.Amount.parse(abort_at), enough, plans.span(soak), plans.span(patience), parallel,
-        tuple(plans.Window.parse(text) for text in window or ()),
-    )  # fmt: skip
-    with _desk(book, store, fleet, allow_unsealed) as desk:
-        made = _begin(desk, bundle, root, keys, publish, where, plan, (again, downgrade))
-        return _outcome(desk, made.number, False, as_json)
-
-
-def _begin(
-    desk: "Desk", path: Path, root: str, keys: Path | None, folder: Path, condition: str, plan: "Plan",
-    chosen: tuple[bool, bool],
-) -> "Rollout":  # fmt: skip
-    from citymote.update.bundle import read
-    from citymote.update.keyring import load, public_key
-    from citymote.update.publish import Publication
-    from citymote.update.rollout import Options
-
-    bundle, owner, publication = read(path), public_key(root), Publication(folder)
-    if keys is not None:
-        publication.put_keys(keys.read_bytes(), load(keys, owner), owner)
-    return desk.begin(bundle, owner, condition, publication, plan, options=Options(*chosen))
-
-
-def run(
-    book: BookOption = BOOK,
-    store: StoreOption = None,
-    fleet: FleetOption = None,
-    every: Annotated[str, typer.Option("--every", help="Between two looks.")] = "30s",
-    once: Annotated[bool, typer.Option("--once", help="One look, for a timer of one's own.")] = False,
-    allow_unsealed: UnsealedOption = False,
-    as_json: JsonOption = False,
-) -> int:
-    """Take all rollouts forward until they have ended, or Ctrl-C: read what nodes say, offer, go on, or stop.
-
-    It may be killed and started at will. The exit status is 0 unless a rollout was aborted.
-
-    Example: citymote update rollout run --store city.db --fleet city.fleet
-    """
-    from citymote.errors import UsageError
-    from citymote.update.plan import span
-
-    if store is None and not once:
-        raise UsageError("--store is needed", "", "Nodes tell how it goes through the collector; --once does without.")
-    pause = span(every)
-    with _desk(book, store, fleet, allow_unsealed) as desk, desk.book.conducting():
-        begun = {made.number: len(list(desk.book.history(made.number))) for made in desk.book.active()}
-        status = Status()
-        try:
-            while True:
-                left = desk.step()
-                for made in left:  # others may have begun some meanwhile
-                    begun.setdefault(made.number, 0)
-                for number, said in sorted(begun.items()):
-                    lines = list(desk.book.history(number))
-                    for moment, what in lines[said:]:
-                        _line(number, moment, what, as_json)
-                    begun[number] = len(lines)
-                if once or not left:
-                    break
-                status(lambda left=left: "; ".join(_short(desk, made) for made in left))
-                time.sleep(pause)
-        finally:
-            status.clear()
-        return 1 if any(desk.book.rollout(number).status == "aborted" for number in begun) else 0
-
-
-def _line(number: int, moment: float, what: str, as_json: bool) -> None:
-    when = datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    told = {"rollout": number, "time": when, "what": what}
-    # whoever reads along reads it now, not in a week
-    print(json.dumps(told) if as_json else f"{when} rollout {number}: {what}", flush=True)
-
-
-def _short(desk: "Desk", made: "Rollout") -> str:
-    counts = desk.counts(made.number)
-    return f"rollout {made.number}: " + ", ".join(f"{number} {state}" for state, number in counts.items())
-
-
 def _watch(desk: "Desk", number: int, until: float, every: float, stack: ExitStack, ours: bool) -> bool:
     """Look until a rollout is over, or the time is up; whether it is over. Who took it forward may have gone."""
     shown = Status()
@@ -316,168 +176,10 @@ def _watch(desk: "Desk", number: int, until: float, every: float, stack: ExitSta
             left = until - time.monotonic()
             if left <= 0:
                 return False
-            shown(lambda: _short(desk, desk.book.rollout(number)))
+            shown(lambda: counts_of(desk, desk.book.rollout(number)))
             time.sleep(min(every, left))
     finally:
         shown.clear()
-
-
-def _outcome(desk: "Desk", number: int, judge: bool, as_json: bool) -> int:
-    found = list(desk.status(number=number))
-    made = desk.book.rollout(number)
-    if as_json:
-        print(json.dumps({**_rollout(desk, made), "nodes": [one.as_dict() for one in found]}))
-    else:
-        say(f"citymote: rollout {number} of {made.version}, sequence {made.sequence}: {len(found)} nodes")
-        _table(found)
-    left_out = [one for one in found if str(one.as_dict()["state"]) == "left_out"]
-    if judge:
-        return 0 if all(one.as_dict()["state"] == "confirmed" for one in found) else 1
-    return 1 if left_out and len(left_out) == len(found) else 0
-
-
-def pause(
-    number: Annotated[int, typer.Argument(help="The rollout.")], book: BookOption = BOOK,
-    why: Annotated[str, typer.Option("--why", help="For whoever asks.")] = "", as_json: JsonOption = False,
-) -> None:  # fmt: skip
-    """Offer nothing more for now; nodes that have begun go on.
-
-    Example: citymote update rollout pause 3 --why "storm warning"
-    """
-    _change(number, book, "paused", why, as_json)
-
-
-def resume(
-    number: Annotated[int, typer.Argument(help="The rollout.")], book: BookOption = BOOK, as_json: JsonOption = False
-) -> None:
-    """Go on with a rollout that was paused.
-
-    Example: citymote update rollout resume 3
-    """
-    _change(number, book, "running", "", as_json)
-
-
-def abort(
-    number: Annotated[int, typer.Argument(help="The rollout.")], book: BookOption = BOOK,
-    why: Annotated[str, typer.Option("--why", help="For whoever asks.")] = "", as_json: JsonOption = False,
-) -> None:  # fmt: skip
-    """End a rollout: what has not begun is called back; what has begun ends as it will.
-
-    Example: citymote update rollout abort 3 --why "wrong notes"
-    """
-    _change(number, book, "aborted", why, as_json)
-
-
-def _change(number: int, path: Path, status: str, why: str, as_json: bool) -> None:
-    from citymote.update.rollout import change
-
-    with _desk(path, None, None, False) as desk:
-        change(desk.book, number, status, time.time(), why)
-        if as_json:
-            print(json.dumps({"rollout": number, "status": status, "why": why}))
-        say(f"citymote: rollout {number} is {status}; `rollout run` does what follows from it")
-
-
-def list_(book: BookOption = BOOK, as_json: JsonOption = False) -> None:
-    """List the rollouts, newest last.
-
-    Example: citymote update rollout list
-    """
-    with _desk(book, None, None, False) as desk:
-        for made in desk.book.rollouts():
-            if as_json:
-                print(json.dumps(_rollout(desk, made)))
-            else:
-                why = f" ({made.why})" if made.why else ""
-                print(f"{made.number}: {made.version}, {made.status}{why}; {_short(desk, made).partition(': ')[2]}")
-
-
-def _rollout(desk: "Desk", made: "Rollout") -> dict[str, Any]:
-    return {
-        "rollout": made.number, "version": made.version, "sequence": made.sequence, "content": made.content,
-        "where": made.condition, "status": made.status, "why": made.why, "stage": made.stage + 1,
-        "stages": len(made.plan.stages), "emergency": made.emergency, "plan": made.plan.as_json(),
-        "counts": desk.counts(made.number),
-    }  # fmt: skip
-
-
-NodeOption = Annotated[str | None, typer.Option("--node", help="This node.")]
-SiteOption = Annotated[str | None, typer.Option("--site", help="All nodes of this site.")]
-WhyOption = Annotated[str, typer.Option("--why", help="For whoever asks.")]
-
-
-def hold(
-    node: NodeOption = None, site: SiteOption = None, why: WhyOption = "", book: BookOption = BOOK,
-    as_json: JsonOption = False,
-) -> None:  # fmt: skip
-    """Offer nothing to a node, or a site, until it is let go.
-
-    Example: citymote update rollout hold --site mapo --why "measuring campaign until May"
-    """
-    _rule("hold", node, site, "", why, book, as_json)
-
-
-def unhold(
-    node: NodeOption = None, site: SiteOption = None, book: BookOption = BOOK, as_json: JsonOption = False
-) -> None:
-    """Let a node or a site go.
-
-    Example: citymote update rollout unhold --site mapo
-    """
-    _drop("hold", node, site, book, as_json)
-
-
-def pin(
-    version: Annotated[str, typer.Argument(help="The version that it keeps.")],
-    node: NodeOption = None,
-    site: SiteOption = None,
-    why: WhyOption = "",
-    book: BookOption = BOOK,
-    as_json: JsonOption = False,
-) -> None:
-    """Offer a node, or a site, nothing but this version: what was rolled back on purpose stays so.
-
-    Example: citymote update rollout pin 1.4.1 --node 0123456789ab
-    """
-    from citymote.update.version import Version
-
-    _rule("pin", node, site, str(Version.parse(version)), why, book, as_json)
-
-
-def unpin(
-    node: NodeOption = None, site: SiteOption = None, book: BookOption = BOOK, as_json: JsonOption = False
-) -> None:
-    """Let a node or a site have any version again.
-
-    Example: citymote update rollout unpin --node 0123456789ab
-    """
-    _drop("pin", node, site, book, as_json)
-
-
-def _scope(node: str | None, site: str | None) -> tuple[str, str]:
-    from citymote.errors import UsageError
-
-    if (node is None) == (site is None):
-        raise UsageError("one of --node and --site is needed")
-    return ("node", _names([node])[0]) if node is not None else ("site", site or "")
-
-
-def _rule(kind: str, node: str | None, site: str | None, version: str, why: str, path: Path, as_json: bool) -> None:
-    from citymote.update.book import Rule
-
-    scope, name = _scope(node, site)
-    with _desk(path, None, None, False) as desk:
-        desk.book.set_rule(Rule(kind, scope, name, version, why))
-    if as_json:
-        print(json.dumps({"rule": kind, scope: name, "why": why} | ({"version": version} if version else {})))
-
-
-def _drop(kind: str, node: str | None, site: str | None, path: Path, as_json: bool) -> None:
-    scope, name = _scope(node, site)
-    with _desk(path, None, None, False) as desk:
-        desk.book.drop_rule(kind, scope, name)
-    if as_json:
-        print(json.dumps({"dropped": kind, scope: name}))
 
 
 def status(
@@ -499,7 +201,7 @@ def status(
 
     Example: citymote update status --where "version!=1.4.2" --store city.db
     """
-    with _desk(book, store, fleet, allow_unsealed) as desk:
+    with open_desk(book, store, fleet, allow_unsealed) as desk:
         desk.hear()
         if component is not None:
             name, _, version = component.partition("@")
@@ -511,19 +213,5 @@ def status(
             for one in found:
                 print(json.dumps(one.as_dict()))
         else:
-            _table(found)
+            table(found)
     return 0
-
-
-def _table(found: "list[NodeStatus]") -> None:
-    for one in sorted(found, key=lambda one: one.facts.node):
-        facts = one.facts
-        place = " ".join(part for part in (facts.site, facts.board, facts.version or "unknown version") if part)
-        target = f" -> {one.rollout.version}" if one.rollout and one.rollout.version != facts.version else ""
-        print(f"{facts.node}  {place}{target}: {one.text}")
-
-
-def _desk(book: Path, store: str | None, fleet: str | None, allow_unsealed: bool) -> "Desk":
-    from citymote.update.desk import Desk
-
-    return Desk(book, store, fleet, allow_unsealed=allow_unsealed)
