@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from citymote.answers import Info
     from citymote.capture import CaptureWriter, Source
     from citymote.collect import Collector
     from citymote.decode import Decoder, Frame, Keys, OnError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from citymote.errors import BrokerError, CitymoteError, FrameProblem
     from citymote.fleet import Fleet, open_fleet
     from citymote.nearby import Sighting, scan
-    from citymote.node import Info, Node, claim_with
+    from citymote.node import Node, claim_with
     from citymote.owner import OwnerStore
     from citymote.plan import Plan
     from citymote.provisioning import provision
@@ -75,7 +76,7 @@ _HOMES = {
     "Fleet": "fleet",
     "Frame": "decode",
     "FrameProblem": "errors",
-    "Info": "node",
+    "Info": "answers",
     "Node": "node",
     "OwnerStore": "owner",
     "Plan": "plan",

@@ -14,12 +14,12 @@ that the specification has for it. Every method may be called again after an err
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
+from citymote.answers import Info, Refused, Role, Trial, plain, reason_of, text_of, trial_of
 from citymote.crypto import HostCrypto
 from citymote.delegate import OwnerKey
 from citymote.errors import UsageError
@@ -50,18 +50,6 @@ Claimer = Callable[[bytes, bytes], Awaitable[bytes]]
 """Gives the tag for (exporter value, owner's key): whoever has the label's secret, here or on the owner's server."""
 
 
-class Role(IntEnum):
-    """What a session may do; each may do what the one before it may."""
-
-    NONE = 0
-    READER = 1
-    INSTALLER = 2
-    OWNER = 3
-
-    def __str__(self) -> str:
-        return self.name.lower()
-
-
 class Reset(IntEnum):
     """What a reset does (SPEC 16.9)."""
 
@@ -72,90 +60,6 @@ class Reset(IntEnum):
     SHUT_PROMPT = 4
     LEAVE_SERVICE = 5
     ENTER_SERVICE = 6
-
-
-class Refused(SessionError):
-    """A node's no. `answer` is the CoAP code ("4.03"), `code` the specification's word, "" where there is none."""
-
-    def __init__(self, node: str, what: str, answer: int, code: str, sentence: str) -> None:
-        self.node = node
-        self.answer = f"{answer >> 5}.{answer & 31:02d}"
-        self.code = code
-        self.sentence = sentence
-        why = sentence or _MEANINGS.get(code) or (code or _ANSWERS.get(answer, self.answer))
-        super().__init__(f"node {node} refuses {what}", why, _NEXT.get(code, ""))
-
-
-_ANSWERS = {0x81: "it has no right to it", 0x83: "the role of this session is not enough", 0x84: "it has no such thing",
-            0x85: "it has no such thing", 0x8D: "it is too large", 0xA3: "not now"}  # fmt: skip
-_MEANINGS = {
-    "unowned": "it has no owner",
-    "owned": "it has another owner",
-    "claim": "the secret is not that of its label",
-    "owner": "only its owner may",
-    "storage": "its flash does not take it",
-    "trial": "another trial runs",
-    "incomplete": "its configuration names no uplink",
-    "no_row": "it has not measured yet",
-    "time": "this time cannot be",
-    "signature": "its owner has not signed it",
-    "issuer": "the delegation is another owner's",
-    "epoch": "the delegation has been revoked",
-    "audience": "the delegation is for other nodes",
-    "confirmation": "the delegation is for another host",
-    "expired": "the delegation has expired",
-    "early": "the delegation is not valid yet",
-    "offer": "nobody has offered it to this owner",
-    "disabled": "its owner has disabled recovery",
-    "hands": "nobody holds the button inside of its case",
-    "part": "it has no such part",
-}
-_NEXT = {
-    "unowned": "Claim it with its label: citymote provision.",
-    "owned": "Its owner can transfer it; recovery takes hours and hands (docs/provision.md).",
-    "claim": "Is it the label of this very node?",
-    "epoch": "Ask the owner for a new one.",
-    "expired": "Ask the owner for a new one.",
-    "confirmation": "Use the store that it was made for.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A trial of a configuration. `detail`: 0 it succeeded, None not known yet, else why it failed (SPEC 15.4)."""
-
-    number: int
-    detail: int | None
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """What a node says of itself (SPEC 16.5). Counts and seconds; None is what it does not know."""
-
-    node: str
-    public: bytes
-    board: str
-    firmware: str
-    runtime: str
-    boots: int
-    uptime: int
-    time: datetime | None
-    clock: int
-    reset_cause: str
-    role: Role
-    epoch: int
-    configured: bool
-    """A configuration is in force: a trial has succeeded since the claim."""
-    pending: bool
-    state: int | None
-    detail: int
-    station: str | None
-    rows_waiting: int | None
-    frames_waiting: int | None
-    update: tuple[Any, ...] | None
-    trial: Trial | None
-    recovery_hours: int | None
 
 
 class Rights(Protocol):
@@ -232,7 +136,7 @@ class Node:
             self.role, self.owned = Role.OWNER, True
             return
         nonce = await session.request(GET, "access")
-        code, _ = _reason(nonce)
+        code, _ = reason_of(nonce)
         if code == "unowned":
             self.role, self.owned = Role.NONE, False
             return
@@ -247,7 +151,7 @@ class Node:
         """Who it is and how it is."""
         told = self._map(await self._get("info"), "info")
         last: Any = told.get(18)
-        trial = None if last is None else _trial(last)
+        trial = None if last is None else trial_of(last)
         seconds: Any = told.get(6)
         try:
             return Info(
@@ -265,17 +169,17 @@ class Node:
         """The settings in force, or those that wait for a trial. A secret is True where it is set."""
         options = [(URI_QUERY, b"pending")] if pending else []
         answer = await self._get("config", options)
-        return {str(key): _plain(value) for key, value in self._map(answer, "config").items()}
+        return {str(key): plain(value) for key, value in self._map(answer, "config").items()}
 
     async def log(self) -> str:
         """Its last lines, oldest first: uptime, level, text."""
         answer = await self._get("log")
-        return _text(bytes(answer.payload))
+        return text_of(bytes(answer.payload))
 
     async def live(self) -> AsyncGenerator[list[Reading], None]:
         """Each row as it is measured, beginning with the latest."""
         async for answer in self.session.observe("live"):
-            if _reason(answer)[0] == "no_row":
+            if reason_of(answer)[0] == "no_row":
                 continue
             yield self._readings(self._checked(answer, "live readings"))
 
@@ -330,7 +234,7 @@ class Node:
         has failed, or over its uplink. The same number again only asks what came of it."""
         body = cbor.dumps([number, seconds])
         answer = await self.session.request(POST, "config/trial", body)
-        return _trial(self._items(answer, "the trial"))
+        return trial_of(self._items(answer, "the trial"))
 
     async def set_time(self, moment: datetime | None = None, *, signer: OwnerKey | None = None) -> None:
         """Set its clock to now, or to a moment. Only what the owner's key has signed counts for delegations' ends."""
@@ -367,7 +271,7 @@ class Node:
             nonce = self._items(await self.session.request(GET, "access"), "access")
             shown = self._rights.delegation(self.id, where=self._site, nonce=nonce)
             answer = await self.session.request(POST, "access", shown)
-            if last or _reason(answer)[0] != "nonce":  # the session may have been renewed between the two
+            if last or reason_of(answer)[0] != "nonce":  # the session may have been renewed between the two
                 self.role = Role(self._items(answer, "this host's delegation")[0])
                 break
         return self.role
@@ -408,7 +312,7 @@ class Node:
     def _checked(self, answer: Message, what: str) -> Message:
         if answer.code >> 5 == 2:
             return answer
-        code, sentence = _reason(answer)
+        code, sentence = reason_of(answer)
         number: int = answer.code
         raise Refused(self.id, what, number, code, sentence)
 
@@ -430,41 +334,12 @@ class Node:
             raise self._unreadable(what) from None
 
 
-def _text(data: bytes) -> str:
-    """What a node says to people: it comes to a terminal, which obeys control characters, so none of them passes."""
-    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in data.decode(errors="replace"))
-
-
-def _reason(answer: Message) -> tuple[str, str]:
-    """(code, sentence) of an answer that is an error; ("", "") where it says neither."""
-    if answer.code >> 5 == 2:
-        return "", ""
-    text = _text(bytes(answer.payload))[:200]
-    code, _, sentence = text.partition(":")
-    return (code.strip(), sentence.strip()) if code.replace("_", "").isalnum() else ("", text)
-
-
-def _trial(told: Any) -> Trial:
-    number, detail, seconds = told
-    return Trial(number, None if detail == 255 else detail, seconds)
-
-
 def _wire(value: Any) -> Any:
     """A setting as CBOR: maps become pairs."""
     if isinstance(value, Mapping):
         return cbor.Pairs([(key, _wire(each)) for key, each in cast("Mapping[str, Any]", value).items()])
     if isinstance(value, (list, tuple)):
         return [_wire(each) for each in cast("list[Any]", value)]
-    return value
-
-
-def _plain(value: Any) -> Any:
-    """The reverse, as far as it can be told: a list of pairs of text is a map."""
-    if isinstance(value, list):
-        items = cast("list[Any]", value)
-        if items and all(isinstance(each, tuple) for each in items):
-            return {key: _plain(each) for key, each in items}
-        return [_plain(each) for each in items]
     return value
 
 

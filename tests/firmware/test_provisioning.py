@@ -16,12 +16,13 @@ import pytest
 from tests.support.claimable import NETWORK_HEAP, PACE, Street, neighbour, street
 from tests.support.claiming import claimed
 
+from citymote.answers import Refused, Role, Trial
 from citymote.calibration import Request
 from citymote.fleet import Fleet, NodeRecord, Stage, open_fleet
 from citymote.keys import KeyFile, Opener
 from citymote.label import Label
 from citymote.nearby import State
-from citymote.node import Node, Refused, Reset, Role, Trial, claim_with
+from citymote.node import Node, Reset, claim_with
 from citymote.owner import OwnerStore
 from citymote.plan import Plan
 from citymote.provisioning import MqttArrivals, Report, provision, rotate

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from citymote.answers import Refused
 from citymote.factory import slot
-from citymote.node import Refused
 from citymote.update import bundle as bundles
 from citymote.update import carry as carrying
 from citymote.update.bundle import Bundle, Target

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from tests.support.fake import GOOD, owned, talk
 
+from citymote.answers import Refused, Trial
 from citymote.calibration import Request, Result
 from citymote.errors import UsageError
-from citymote.node import Refused, Reset, Trial
+from citymote.node import Reset
 from citymote.owner import OwnerStore
 from citymote.testing.clockwork import run as virtually
 from citymote.testing.fake_uplink import NO_TIME, WRONG_KEY, FakeUplink

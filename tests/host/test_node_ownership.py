@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from tests.support.fake import GOOD, ours, owned, running, talk, words
 
+from citymote.answers import Refused, Role
 from citymote.delegate import site
-from citymote.node import Node, Refused, Reset, Role, claim_with
+from citymote.node import Node, Reset, claim_with
 from citymote.owner import OwnerStore
 from citymote.session import NotTheNode, Session
 from citymote.testing.clockwork import run as virtually

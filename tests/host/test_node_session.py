@@ -11,9 +11,10 @@ import os
 import pytest
 from tests.support.fake import GOOD, ours, owned, running, talk
 
+from citymote.answers import Refused, Role
 from citymote.delegate import OwnerKey
 from citymote.label import Label
-from citymote.node import Node, Refused, Role
+from citymote.node import Node
 from citymote.owner import OwnerStore
 from citymote.session import ContextLost, NodeBusy, Session, SessionError
 from citymote.testing.clockwork import run as virtually

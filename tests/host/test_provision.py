@@ -19,10 +19,10 @@ from tests.bench import bench_provision
 from tests.support.box import NETWORK, WRONG, Minting, boxes, virtually
 from tests.support.fake import words
 
+from citymote.answers import Trial
 from citymote.credentials import CredentialsError
 from citymote.fleet import NodeRecord, Stage, open_fleet
 from citymote.keys import generate_collector_key
-from citymote.node import Trial
 from citymote.owner import OwnerStore
 from citymote.plan import Row
 from citymote.provisioning import Progress, provision, rotate

@@ -15,9 +15,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.host.brokers import Broker
 
+from citymote.answers import Role
 from citymote.credentials import MosquittoFile
 from citymote.errors import BrokerError, UsageError
-from citymote.node import Node, Role
+from citymote.node import Node
 from citymote.owner import OwnerStore
 from citymote.reach import way_to
 from citymote.testing.fake_node import FakeNode

@@ -15,9 +15,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.host.brokers import Broker
 from tests.support.fake import running, talk
 
+from citymote.answers import Refused, Role
 from citymote.credentials import MosquittoFile
 from citymote.keys import CollectorKey
-from citymote.node import Refused, Role, claim_with
+from citymote.node import claim_with
 from citymote.owner import HostKey, OwnerStore
 from citymote.session import Session, SessionError
 from citymote.testing.clockwork import run as virtually

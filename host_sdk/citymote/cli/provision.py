@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from citymote import Fleet, Plan
+    from citymote.answers import Trial
     from citymote.fleet import NodeRecord
-    from citymote.node import Trial
     from citymote.plan import Row
     from citymote.provisioning import Progress
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from citymote.answers import Info, Trial
 from citymote.delegate import key_id
 from citymote.errors import CitymoteError
 from citymote.fleet.base import NodeRecord, Stage
 from citymote.nearby import DETAILS, Sighting, State
-from citymote.node import Info, Node, Trial, claim_with
+from citymote.node import Node, claim_with
 from citymote.plan import place_of
 from citymote.reach import FIND
 from citymote.session import SessionError, Way

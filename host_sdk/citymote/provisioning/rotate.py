@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from citymote.answers import Trial
 from citymote.errors import CitymoteError
 from citymote.nearby import DETAILS
-from citymote.node import Node, Trial
+from citymote.node import Node
 
 from .report import FAILED, Outcome, Report
 

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from citymote.answers import Refused
 from citymote.errors import CitymoteError
 from citymote.fleet.base import Stage
 from citymote.label.code import Label
 from citymote.nearby import State
-from citymote.node import Refused
 from citymote.plan import Row
 from citymote.session import NotTheNode, SessionError
 from citymote.transports.base import TransportError

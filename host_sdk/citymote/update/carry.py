@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from citymote.answers import Refused
 from citymote.errors import CitymoteError
-from citymote.node import Refused
 
 from .bundle import Bundle
 from .member import TOLD, State, reason
