@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -217,10 +218,18 @@ def test_a_registry_of_its_owners_alone_that_does_not_come_by_itself(tmp_path: P
     (tmp_path / "text").write_text("this is no database")
     with pytest.raises(FleetError, match="cannot be opened"):
         open_fleet(tmp_path / "text")
-    with sqlite3.connect(tmp_path / "a") as db:
+    with closing(sqlite3.connect(tmp_path / "a", isolation_level=None)) as db:
         db.execute("UPDATE meta SET value = '2'")
     with pytest.raises(FleetError, match="another version"):
         open_fleet(tmp_path / "a")
+
+
+def test_a_database_of_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "city.db", isolation_level=None)) as db:
+        db.execute("CREATE TABLE readings (value)")
+        with pytest.raises(FleetError, match="is no registry of a fleet"):
+            open_fleet(tmp_path / "city.db")
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("readings",)]
 
 
 def test_a_password_in_a_url_is_refused() -> None:

@@ -110,17 +110,26 @@ class SqliteDatabase(Database):
             if fresh:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=30)
-            for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL"):
-                self._db.execute(f"PRAGMA {pragma}")
-            with self.transaction():
-                if not self.rows("SELECT 1 FROM sqlite_master WHERE name = 'meta'"):
-                    if not fresh and not create:
-                        raise FleetError(f"{path} is no registry of a fleet")
-                    for statement in (*statements(SCHEMA), *self._GUARD):
-                        self._db.execute(statement)
-                    self.run("INSERT INTO meta VALUES ('version', ?)", (str(VERSION),))
+            try:
+                self._make(may=create)
+            except BaseException:
+                self._db.close()
+                raise
         except (sqlite3.Error, OSError) as error:
             raise FleetError(f"{path} cannot be opened as a registry", str(error)) from None
+
+    def _make(self, *, may: bool) -> None:
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL"):
+            self._db.execute(f"PRAGMA {pragma}")
+        with self.transaction():
+            tables = [name for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            if "meta" in tables:
+                return
+            if tables or not may:  # others' data is not ours to add to
+                raise FleetError(f"{self.name} is no registry of a fleet")
+            for statement in (*statements(SCHEMA), *self._GUARD):
+                self._db.execute(statement)
+            self.run("INSERT INTO meta VALUES ('version', ?)", (str(VERSION),))
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """What a query gives."""
@@ -180,15 +189,22 @@ class PostgresDatabase(Database):
             self._db: Any = psycopg.connect(url, autocommit=True, connect_timeout=10)
         except psycopg.Error as error:
             raise FleetError(f"{url} cannot be opened as a registry", str(error).strip()) from None
+        try:
+            self._make(may=create)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _make(self, *, may: bool) -> None:
         with self.transaction():
             self.run("SELECT pg_advisory_xact_lock(7141)")  # two hosts at once make one schema
-            there = self.rows("SELECT 1 FROM information_schema.tables WHERE table_name = 'audit'")
-            if not there and not create:
-                raise FleetError(f"there is no registry at {url}", "", "Make one with `citymote fleet make`.")
-            if not there:
-                for statement in (*statements(SCHEMA.replace(" BLOB", " BYTEA")), *self._GUARD):
-                    self.run(statement)
-                self.run("INSERT INTO meta VALUES ('version', ?)", (str(VERSION),))
+            if self.rows("SELECT 1 FROM information_schema.tables WHERE table_name = 'audit'"):
+                return
+            if not may:
+                raise FleetError(f"there is no registry at {self.name}", "", "Make one with `citymote fleet make`.")
+            for statement in (*statements(SCHEMA.replace(" BLOB", " BYTEA")), *self._GUARD):
+                self.run(statement)
+            self.run("INSERT INTO meta VALUES ('version', ?)", (str(VERSION),))
 
     def _execute(self, sql: str, values: Sequence[object]) -> Any:
         if not values:
@@ -231,10 +247,13 @@ def open_database(where: str | os.PathLike[str], *, create: bool) -> Database:
         made: Database = PostgresDatabase(text, create=create)
     else:
         made = SqliteDatabase(Path(text), create=create)
-    version = made.rows("SELECT value FROM meta WHERE name = 'version'")
-    if not version or version[0][0] != str(VERSION):
+    try:
+        version = made.rows("SELECT value FROM meta WHERE name = 'version'")
+        if not version or version[0][0] != str(VERSION):
+            raise FleetError(
+                f"{text} is a registry of another version", "", "Use the program that made it, or a newer one."
+            )
+    except BaseException:
         made.close()
-        raise FleetError(
-            f"{text} is a registry of another version", "", "Use the program that made it, or a newer one."
-        )
+        raise
     return made
