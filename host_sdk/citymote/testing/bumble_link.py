@@ -49,12 +49,11 @@ class Link:
         if self.on_end is not None:
             self.on_end()
 
-    async def do(self, coro: Coroutine[Any, Any, T]) -> T:
-        """Await something that the peer answers; BleakError when the connection ends before."""
+    async def do(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Begin something that the peer answers, and await it; BleakError when the connection ends before."""
         if self.ended.done():
-            coro.close()
             raise BleakError(f"not connected: {self.why}")
-        task = asyncio.ensure_future(coro)
+        task = asyncio.ensure_future(begin())
         try:
             await asyncio.wait({task, self.ended}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
