@@ -476,3 +476,9 @@ def test_every_word_of_the_table_is_in_micropython_itself(run_vm: Callable[..., 
     words = [line[2:] for line in said.splitlines() if line.startswith("= ")]
     costly = [word for word, before, after in zip(words, counts, counts[1:], strict=False) if before != after]
     assert not costly, f"these would cost heap: {costly}"
+
+
+def test_nothing_gets_a_name_that_the_compiler_knows() -> None:
+    """A call of `const` is folded, and that of a value no program."""
+    assert "const" in names.TABLE
+    assert "const" not in {*names.ROM, *names.PRIVATE}

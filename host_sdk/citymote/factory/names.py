@@ -67,7 +67,10 @@ _BUILT_IN = {*dir(builtins), *keyword.kwlist}
 # What ours may be called: not as a builtin is, and not as what somebody's objects are asked for all over the place.
 _SAID_OFTEN = "append write read close send throw value args errno code name text get pop set main self start run"
 _LEFT = set(_SAID_OFTEN.split())
-ROM = tuple(word for word in sorted(TABLE, key=lambda word: (len(word), word)) if word not in _BUILT_IN | _LEFT)
+_FOLDED = {"const"}  # the compiler takes a call of it for a constant
+ROM = tuple(
+    word for word in sorted(TABLE, key=lambda word: (len(word), word)) if word not in _BUILT_IN | _LEFT | _FOLDED
+)
 # What private names may be called in files that are not linked: all but what MicroPython asks streams and devices for.
 _STREAMS = {"flush", "ioctl", "read", "readblocks", "readinto", "readline", "seek", "write", "writeblocks"}
 PRIVATE = tuple(word for word in ROM if word not in _STREAMS)

@@ -103,7 +103,9 @@ def blocks(of: Iterable[tuple[str, int]]) -> int:
         directories[folder] += len(last) + _ENTRY + (size if inside else 0)
     for folder in [folder for folder in directories if folder]:
         directories[folder.rpartition("/")[0]] += len(folder) + _ENTRY
-    return whole + sum(2 * max(1, -(-size // _PAIR)) for size in directories.values())
+    pairs = [max(1, -(-size // _PAIR)) for size in directories.values()]
+    # where a directory is divided depends on the order in which its files come: one pair more for the largest
+    return whole + 2 * (sum(pairs) + (max(pairs, default=1) > 1))
 
 
 def file(name: str, data: bytes) -> File:
