@@ -14,7 +14,8 @@ import gc
 from . import hal
 from .files import exists, load, remove, save
 from .journal import DETAIL, ERROR, WARNING, Journal, place, reason
-from .memory import PLENTY, drop
+from .memory import PLENTY, let_go
+from .memory import load as load_modules
 from .settings import Settings
 
 CONFIG = "/config"
@@ -28,19 +29,9 @@ _HOPELESS = 5  # failed starts after which a virtual node gives up
 _LASTING = 600000  # ms after which a start has succeeded
 
 
-def load_modules(names):
-    """Import these modules one after the other, none inside another."""
-    for name in names:
-        __import__(name)
-
-
-def forget(modules, log):
-    """Let these modules go, and say what that leaves."""
-    for name in modules:
-        drop(name)
-    gc.collect()
-    if log:
-        log(DETAIL, "heap: %d bytes in use" % gc.mem_alloc())
+def _forget(modules, log):
+    let_go(modules)
+    log(DETAIL, "heap: %d bytes in use" % gc.mem_alloc())
 
 
 def _settings(log):
@@ -52,7 +43,7 @@ def _settings(log):
     return settings
 
 
-def _place(log, settings, door):
+def _place(log, settings):
     """Whose this node is, and what this start is for (SPEC 16.7): None on one that works without an owner."""
     if hal.deployed() and not exists(CONFIG + "/owner"):
         return settings, None
@@ -64,7 +55,7 @@ def _place(log, settings, door):
 
         wipe(owner)
         log(WARNING, "wiped: owner %s" % ("there" if owner.key else "none"))
-        return _place(log, _settings(log), door)
+        return _place(log, _settings(log))
     trial = record.Trial()
     if trial.state == record.APPLYING:
         from .access.prove import apply
@@ -77,7 +68,7 @@ def _place(log, settings, door):
 
         overlay(settings)
         log.redact(*settings.secrets())
-    return settings, door(log, settings, owner, trial, purpose)
+    return settings, _door(log, settings, owner, trial, purpose)
 
 
 def _door(log, settings, owner, trial, purpose):
@@ -85,7 +76,7 @@ def _door(log, settings, owner, trial, purpose):
     from .access.door import Door
     from .access.service import Service
 
-    made = Door(hal, log, settings, owner, trial, load_modules, forget)
+    made = Door(hal, log, settings, owner, trial)
     made.service = Service(hal, log, made, _radio, purpose)
     made.purpose = purpose
     made.uplink = purpose in (record.TRYING, record.WORKING)
@@ -99,37 +90,37 @@ def _radio(door):
     return Ble(hal, door.name, door)
 
 
-def _reach(node, door, log):
-    """Requests come over the uplink, too: through the broker, over UDP where the owner says so, at the console."""
-    made = []
-
-    async def publish(peer, data):
-        client = node.telemetry.client
-        if client:
-            try:
-                await client.say("%srpc/%s/answer" % (node.telemetry.topic, peer), data)
-            except OSError:
-                pass  # as lost as on the way; who asked asks again
-
-    def received(topic, payload):
-        from .links.rpc import RpcLink, client_of
-
-        peer = client_of(topic, node.telemetry.topic + "rpc/")
-        if peer is None:
-            return
-        if not made:
-            made.append(RpcLink(hal, door, publish))
-            door.links.append(made[0])
-            node.supervisor.start("rpc", made[0].run)
-        made[0].hear(peer, bytes(payload))
-
+def _reach(node, door):
+    """Requests come over the uplink, too: through the broker."""
     if not node.settings["lorawan"]:
-        node.telemetry.received = received
+        node.telemetry.received = lambda topic, payload: _asked(node, door, topic, payload)
+
+
+def _asked(node, door, topic, payload):
+    from .links.rpc import RpcLink, client_of
+
+    peer = client_of(topic, node.telemetry.topic + "rpc/")
+    if peer is None:
+        return
+    if not door.rpc:
+
+        async def publish(peer, data):
+            client = node.telemetry.client
+            if client:
+                try:
+                    await client.say("%srpc/%s/answer" % (node.telemetry.topic, peer), data)
+                except OSError:
+                    pass  # as lost as on the way; who asked asks again
+
+        door.rpc = RpcLink(hal, door, publish)
+        door.links.append(door.rpc)
+        node.supervisor.start("rpc", door.rpc.run)
+    door.rpc.hear(peer, bytes(payload))
 
 
 def _local(node, door):
     # Roads that are there besides: a serial line that the board has for it, UDP where the owner says so.
-    if "console" in (hal.board().get("buses") or {}):
+    if door.console:
         from .links.serial import SerialLink
 
         line = SerialLink(hal, door, hal.uart("console", 115200))
@@ -249,14 +240,14 @@ async def start(log):
     from .console import settle
 
     settle()
-    settings, door = _place(log, _settings(log), _door)
+    settings, door = _place(log, _settings(log))
     if not door or door.works:
         load_modules(stages.LASTING)
         if not settings["lorawan"]:
             load_modules(stages.LINK)
     kept = _slept(settings)
     name, boots, seal = await _identity(log, settings, stages, kept)
-    forget(stages.IDENTITY_GONE, log)
+    _forget(stages.IDENTITY_GONE, log)
     if door:
         door.name, door.boots = name, boots
         if not door.works:  # no owner, or no configuration that has proved itself: nothing else runs
@@ -266,7 +257,7 @@ async def start(log):
     if _failing(log):
         return _safe(log, settings, stages, name, boots, seal, door)
     node = _fit(log, settings, stages, name, boots)
-    forget(stages.FIT_GONE, log)
+    _forget(stages.FIT_GONE, log)
     if door:
         node.uplink = door.uplink
     if kept:
@@ -276,10 +267,10 @@ async def start(log):
     else:
         await node.begin()
     _open(node, stages)
-    forget(stages.STORE_GONE, log)
+    _forget(stages.STORE_GONE, log)
     if not kept:
         _describe(node, stages)  # before the link is there: both at once would be the largest that this heap ever holds
-        forget(stages.ABOUT_GONE, log)
+        _forget(stages.ABOUT_GONE, log)
         _connect(node, stages, seal)
         _report(node, stages)
     if door:
@@ -288,14 +279,14 @@ async def start(log):
     if settings["profile"] == "sleep" and (not door or door.uplink):
         _doze(node, log, stages, seal, kept)
     stages = None
-    forget(gone, log)
+    _forget(gone, log)
     if kept:
         remove(_CRASHES)
     elif load(_CRASHES):
         node.supervisor.start("well", _well)
     _update(node, log)
     if node.updating is None:  # one that goes on works with these
-        forget(("node.update.begin", "node.update.state", "slots"), log)
+        _forget(("node.update.begin", "node.update.state", "slots"), log)
     return node
 
 
@@ -339,7 +330,7 @@ def _attend(node, door, log):
     node.door = door
     node.outage = door.service.outage
     if node.telemetry:
-        _reach(node, door, log)
+        _reach(node, door)
     _local(node, door)
     if door.purpose == record.TRYING and not node.safe:
         from .access.prove import prove

@@ -91,7 +91,7 @@ class Life:
 
     def __init__(self):
         log = Journal(quiet, lambda: 0)
-        self.settings, self.door = app._place(log, app._settings(log), app._door)
+        self.settings, self.door = app._place(log, app._settings(log))
         self.door.name = bytes.fromhex(SIGNED["name"])
         self.door.held = lambda: True
         self.log = log

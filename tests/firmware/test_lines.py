@@ -39,7 +39,7 @@ DOOR = """
 from citymote_protocol.coap_udp import Udp
 from node.access.door import Door
 layer = Udp(hal.random)
-door = Door(hal, None, {}, None, None, None, None)
+door = Door(hal, None, {}, None, None)
 for mid in range(5):
     assert layer.receive("x", bytes((0x70, 0, 0, mid)), 0) is None
     door.lost(layer)

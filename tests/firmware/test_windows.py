@@ -239,7 +239,7 @@ from node.journal import Journal
 hal.mount()
 hal.deployed = lambda: False
 log = Journal(lambda level, text: None, lambda: 0)
-settings, door = app._place(log, app._settings(log), app._door)
+settings, door = app._place(log, app._settings(log))
 door.name = b"123456"
 for _ in range(4):
     gc.collect()

@@ -41,7 +41,7 @@ HEAP = "150k"
 """KB that a C3 has for Python beside BLE (testing/ledger.py)."""
 PACE = 4
 """Virtual seconds a real one from the trial on: freely running nodes live for weeks while a host says a word."""
-NETWORK_HEAP = "200k"
+NETWORK_HEAP = "180k"
 """What requests over the uplink take beside a working node: more than a C3 has (docs/limits.md)."""
 DRAW = """
 hal.mount()

@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.firmware.collecting import Collector
 from tests.support.file_server import FileServer
+from tests.support.node import ran
 from tests.support.release import Maker
 
 from citymote import boards
@@ -64,6 +65,7 @@ class Kind:
     title: str
     sensors: tuple[dict[str, Any], ...]
     sealed: bool = True
+    owned: bool = False
     board: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -74,23 +76,43 @@ def kinds() -> dict[str, Kind]:
         "two": Kind("two drivers", (CLIMATE, DUST)),
         "sound": Kind("two drivers and the sound level meter", (CLIMATE, DUST, SOUND)),
         "sdot": Kind("all quantities of S-DoT in eight chips, noise among them", SDOT),
+        "owned": Kind("the same, with an owner, as every node at work has one", SDOT, owned=True),
         "virtual": Kind("all of boards/virtual", tuple(virtual["sensors"]), board=virtual),
     }
 
 
+def claim(folder: Path) -> None:
+    """Let the node in `folder`/node have an owner and a proven configuration, as nodes at work have."""
+    ran(
+        folder,
+        """
+        hal.mount()
+        from node.access import record
+        owner, trial = record.Owner(), record.Trial()
+        owner.key = b"\\x02" + bytes(range(32))
+        owner.save()
+        trial.number, trial.state, trial.proven = 1, record.SUCCEEDED, 1
+        trial.save()
+        """,
+    )
+
+
 def _node(kind: Kind, folder: Path, heap: int, settings: dict[str, Any], **made_with: Any) -> VirtualNode:
     board = {"board": "virtual", **kind.board, "sensors": list(kind.sensors)}
+    if kind.owned:
+        claim(folder)
     world = World(START)
     for quantity, value in AIR.items():
         world.constant(quantity, value)
     sealing = {"collector_key": generate_collector_key().public.hex()} if kind.sealed else {"unsealed": True}
     return VirtualNode(
-        folder,
+        folder / "node",
         board=board,
         settings={"interval": INTERVAL, "broker_host": "127.0.0.1", **sealing, **settings},
         wiring=wire(board, world, heard="never"),
         start_time=START,
         heap=f"{heap}k",
+        deployed=not kind.owned,
         **made_with,
     )
 
@@ -122,7 +144,7 @@ def updates(kind: Kind, heap: int) -> bool:
                 "update_url": server.url,
                 "update_interval": 1200,
             }
-            with _node(kind, folder / "node", heap, settings, slotted=True) as node:
+            with _node(kind, folder, heap, settings, slotted=True) as node:
                 node.run_until(30_000)
                 found = [event["node"] for event in node.event_data("identity")]
                 if not found:

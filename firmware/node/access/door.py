@@ -7,6 +7,7 @@ contexts of sessions go with the desk: who comes back later runs EDHOC again, wi
 import sys
 
 from node.journal import DETAIL
+from node.memory import let_go, load
 
 from . import record
 
@@ -15,9 +16,9 @@ _QUIET = 600000  # ms without a message
 
 
 class Door:
-    """`forget(names, log)` lets modules go; `settings`, `owner` and `trial` are what the desk works on."""
+    """`settings`, `owner` and `trial` are what the desk works on."""
 
-    def __init__(self, hal, log, settings, owner, trial, load_modules, forget):
+    def __init__(self, hal, log, settings, owner, trial):
         self.hal = hal
         self.log = log
         self.settings = settings
@@ -30,11 +31,11 @@ class Door:
         self.purpose = record.WORKING  # of this start
         self.uplink = True  # this start begins with the uplink open
         self.works = True  # and the node with its sensors runs
+        self.console = "console" in (hal.board().get("buses") or {})  # asked early: a description takes much memory
         self.links = []  # each has `wake`
+        self.rpc = None  # that of them that goes through the broker, from the first request on
         self.used = 0  # uptime of the last message
         self.served = -_MINUTE  # and of the last request in a session with a role
-        self._load = load_modules
-        self._forget = forget
         self._desk = None
         self._before = ()
 
@@ -53,7 +54,7 @@ class Door:
             self._before = set(sys.modules)
             from .opening import SERVE
 
-            self._load(SERVE)
+            load(SERVE)
             from .desk import Desk
 
             self._desk = Desk(self)
@@ -61,7 +62,7 @@ class Door:
 
     def forget(self, names):
         """Let modules go that a request has loaded."""
-        self._forget([name for name in names if name in sys.modules and name not in self._before], None)
+        let_go([name for name in names if name in sys.modules and name not in self._before])
 
     def close(self):
         """Let everything go that was loaded for it."""
@@ -99,7 +100,8 @@ class Door:
 
     def submit(self, link, peer, message, now):
         self.used = now
-        self.open().server.submit(link, peer, message, now)
+        desk = self._desk or self.open()
+        desk.server.submit(link, peer, message, now)
 
     def step(self, now):
         if self._desk is None:
@@ -124,8 +126,3 @@ class Door:
         if self._desk is not None:
             self._desk.server.drop(link, peer)
             self._desk.shakes.gone(link, peer)
-
-
-def unproven(trial):
-    """What the radio says of a node that has an owner and no proven configuration: (state, detail)."""
-    return (2, trial.detail) if trial.state == record.FAILED else (1, 0)

@@ -1,7 +1,7 @@
-"""When the node's BLE is in the air, and in which state (SPEC 16.7 and 16.8).
+"""When the node's BLE is in the air: without an owner or a proven configuration always, else for a window now and then.
 
-Radios take turns: for a window the uplink is closed, and opened again after it; the node samples meanwhile, and rows
-wait in the store. Without an owner or a proven configuration there is no end to it. `radio()` makes the link.
+This much looks for an occasion as long as the node works, so it is small; what happens in a window is `air`, loaded
+for it (SPEC 16.7 and 16.8). `radio(door)` makes the link.
 """
 
 # The node is there when it is used.
@@ -10,63 +10,63 @@ import asyncio
 import struct
 
 from node.files import load, save
-from node.journal import ERROR, INFO, WARNING, place, reason
+from node.journal import ERROR, WARNING, place, reason
+from node.memory import let_go
 
 from . import record
-from .door import unproven
 
 ASKED, FAILED_TRIAL, LOST, RECOVERING, SAFE = 1, 2, 3, 4, 5
 
-_LOOK = 1000  # ms
-_PRESSED = 250  # ms between looks at the button
+LOOK = 1000  # ms
+PRESSED = 250  # ms between looks at the button
+AGAIN = 60000  # ms until a radio that could not be switched on is tried again
 _SHORT = 2000  # ms that a press may take
 _MINUTE = 60000
 _WINDOW = 5 * _MINUTE
-_PRESS = 15 * _MINUTE
+PRESS = 15 * _MINUTE
 _HOUR = 60 * _MINUTE
 _WATCHDOG = 300000  # ms
-_AGAIN = 60000  # ms until a radio that could not be switched on is tried again
-_LEAVE = 2000  # ms for the answer to what ends a window
 
 
 class Service:
     def __init__(self, hal, log, door, radio, purpose):
-        self._hal = hal
-        self._log = log
-        self._door = door
-        self._radio = radio
-        self._purpose = purpose
-        self._until = 0  # uptime to which the owner has asked for service mode
-        self._left = False
+        self.hal = hal
+        self.log = log
+        self.door = door
+        self.radio = radio
+        self.purpose = purpose
+        self.until = 0  # uptime to which the owner has asked for service mode
+        self.left = False
+        self.minutes = None  # of a recovery, still to go
+        self.button = hal.pin("button") if "button" in (hal.board().get("pins") or {}) else None
+        self.state = None  # (state, detail) that the radio tells
+        self.node = None
         self._good = hal.uptime_ms()  # uptime at which the uplink worked last
         self._windows = -_HOUR  # uptime of the last hourly window
-        self._minutes = None  # of a recovery, still to go
         self._counted = 0
-        self._button = None
         self._down = None
-        self.state = None
-        self.node = None
+        self.recovering()
 
     # What the desk asks for
 
     def ask(self, minutes):
         """Service mode for so many minutes; 0: no longer."""
-        now = self._hal.uptime_ms()
-        self._until = now + minutes * _MINUTE if minutes else 0
-        self._left = not minutes
+        now = self.hal.uptime_ms()
+        self.until = now + minutes * _MINUTE if minutes else 0
+        self.left = not minutes
 
     def recovering(self):
         """A recovery has begun or ended."""
         data = load(record.RECOVERY, 64)
-        self._minutes = None if data is None or len(data) != 4 else struct.unpack("<I", data)[0]
-        self._counted = self._hal.uptime_ms()
+        self.minutes = None if data is None or len(data) != 4 else struct.unpack("<I", data)[0]
+        self._counted = self.hal.uptime_ms()
         self._windows = -_HOUR
 
     # What it does
 
     def outage(self):
         """A node that sleeps between its rows has failed for an hour to reach its uplink: a window, awake."""
-        asyncio.create_task(self._air((LOST, self._why()), _WINDOW))
+        asyncio.create_task(self._air(LOST, _WINDOW))
 
     async def run(self):
         """For ever."""
@@ -74,53 +74,62 @@ class Service:
             try:
                 await self._run()
             except Exception as e:
-                self._log(ERROR, "service: %s; %s" % (reason(e), place(e)))
-                await asyncio.sleep_ms(_AGAIN)
+                self.log(ERROR, "service: %s; %s" % (reason(e), place(e)))
+                await asyncio.sleep_ms(AGAIN)
 
     async def _run(self):
-        self.recovering()
-        if "button" in (self._hal.board().get("pins") or {}):
-            self._button = self._hal.pin("button")
-        trial = self._door.trial
-        if self._purpose in (record.UNOWNED, record.UNPROVEN, record.CORRECTING):
-            self._hal.watchdog(_WATCHDOG)
-            await self._air(self._standing(), None)
-        if self._purpose == record.RETURNING:
-            await self._air((FAILED_TRIAL, trial.detail), _PRESS)
+        if self.purpose in (record.UNOWNED, record.UNPROVEN, record.CORRECTING):
+            self.hal.watchdog(_WATCHDOG)
+            await self._air(None, None)
+        if self.purpose == record.RETURNING:
+            await self._air(FAILED_TRIAL, PRESS)
         while True:
-            await asyncio.sleep_ms(_PRESSED if self._button else _LOOK)
-            now = self._hal.uptime_ms()
-            self._door.rest(now)
-            await self._count(now)
+            await asyncio.sleep_ms(PRESSED if self.button else LOOK)
+            now = self.hal.uptime_ms()
+            self.door.rest(now)
+            if self.counts(now):
+                self.count(now)
             due = self._due(now)
             if due:
                 await self._air(*due)
 
-    async def _count(self, now):
-        # A recovery goes on while there is power; at its end nothing of the owner is left.
-        if self._minutes is None or now - self._counted < _MINUTE:
-            return
+    async def _air(self, state, lasts):
+        from .air import window
+
+        try:
+            await window(self, state, lasts)
+        finally:
+            window = None
+            if not self.door.links:  # what is left of the air are the other links
+                let_go(("node.access.air", "node.access.outcome"))
+
+    def counts(self, now):
+        """Whether a recovery is under way, and a minute of it over."""
+        return self.minutes is not None and now - self._counted >= _MINUTE
+
+    def count(self, now):
+        """A recovery goes on while there is power; at its end nothing of the owner is left."""
         gone = (now - self._counted) // _MINUTE
         self._counted += gone * _MINUTE
-        before = self._minutes
-        self._minutes = max(0, before - gone)
-        if self._minutes == 0:
-            owner = self._door.owner
+        before = self.minutes
+        self.minutes = max(0, before - gone)
+        if self.minutes == 0:
+            owner = self.door.owner
             owner.wipe, owner.key, owner.epoch = record.FACTORY, b"", 0
             owner.save()
-            self._log(WARNING, "the recovery is over: this node has no owner")
-            self._hal.reset()
-        elif before // 60 != self._minutes // 60 or gone >= 60:
+            self.log(WARNING, "the recovery is over: this node has no owner")
+            self.hal.reset()
+        elif before // 60 != self.minutes // 60 or gone >= 60:
             try:
-                save(record.RECOVERY, struct.pack("<I", self._minutes))
+                save(record.RECOVERY, struct.pack("<I", self.minutes))
             except OSError as e:
-                self._log(ERROR, "recovery: " + reason(e))
+                self.log(ERROR, "recovery: " + reason(e))
 
-    def _press(self, now):
-        # A short press has ended just now.
-        if self._button is None:
+    def pressed(self, now):
+        """Whether a short press has ended just now."""
+        if self.button is None:
             return False
-        if not self._button.value():
+        if not self.button.value():
             if self._down is None:
                 self._down = now
             return False
@@ -128,102 +137,23 @@ class Service:
         return down is not None and now - down <= _SHORT
 
     def _due(self, now):
-        # ((state, detail), ms) of a window that begins now, or None: the table of SPEC 16.8.
+        # (state, ms) of a window that begins now, or None: the table of SPEC 16.8.
         telemetry = self.node.telemetry if self.node else None
-        if telemetry is None or telemetry.connected or self._door.trial.state == record.RUNNING:
+        if telemetry is None or telemetry.connected or self.door.trial.state == record.RUNNING:
             self._good = now
-        pressed = self._press(now)
+        pressed = self.pressed(now)
         hourly = now - self._windows >= _HOUR
-        if self._minutes is not None and hourly:
+        if self.minutes is not None and hourly:
             self._windows = now
-            return self._recovered(), _WINDOW
-        if self._until > now:
-            return (ASKED, 0), self._until - now
+            return RECOVERING, _WINDOW
+        if self.until > now:
+            return ASKED, self.until - now
         if pressed:
-            return (ASKED, 0), _PRESS
+            return ASKED, PRESS
         if self.node and self.node.safe and hourly:
             self._windows = now
-            return (SAFE, 0), _WINDOW
+            return SAFE, _WINDOW
         if now - self._good >= _HOUR and hourly and telemetry is not None:
             self._windows = now
-            return (LOST, self._why()), _WINDOW
+            return LOST, _WINDOW
         return None
-
-    def _recovered(self):
-        return RECOVERING, min(255, (self._minutes + 59) // 60)
-
-    def _standing(self):
-        # (state, detail) of a radio that is open without an end.
-        if self._minutes is not None:
-            return self._recovered()
-        return unproven(self._door.trial) if self._door.owner.key else (0, 0)
-
-    def _why(self):
-        from .outcome import detail
-
-        telemetry = self.node.telemetry
-        return detail(telemetry.stage, telemetry.failed, self.node.clock.known)
-
-    async def _air(self, state, lasts):
-        # In the air in that state, for so many ms or for ever.
-        hal = self._hal
-        self._log(INFO, "service: state %d, reason %d" % state)
-        hal.event("service", {"state": state[0], "detail": state[1]})
-        again = self._purpose == record.RETURNING
-        if self.node:
-            if self.node.nearby:
-                self.node.nearby.quiet = True  # its advertisements would stand in for the link's
-            again = await self.node.offline()
-            self.node.awake = True
-        else:
-            hal.leave()
-        self.state = state
-        end = None if lasts is None else hal.uptime_ms() + lasts
-        self._left = False
-        while end is None or self._goes_on(end):
-            link = self._radio(self._door)
-            link.state(*self.state)
-            self._door.links.append(link)
-            self._door.open().ready = True
-            task = asyncio.create_task(self._keep(link))
-            try:
-                while (end is None or self._goes_on(end)) and not task.done():
-                    await asyncio.sleep_ms(_LOOK if self._button is None else _PRESSED)
-                    if end is None:
-                        hal.feed()
-                    await self._count(hal.uptime_ms())
-                    if self._press(hal.uptime_ms()) and end is not None:
-                        end = hal.uptime_ms() + _PRESS
-                    if end is None and self.state != self._standing():
-                        self.state = self._standing()
-                        link.state(*self.state)
-                if task.done():
-                    await asyncio.sleep_ms(_AGAIN)
-            finally:
-                task.cancel()
-                self._door.links.remove(link)
-                await asyncio.sleep_ms(0)
-        if self._left:
-            self._until = 0
-        self.state = None
-        self._door.close()
-        hal.event("service", {"state": None})
-        self._purpose = record.WORKING
-        if self.node:
-            self.node.awake = False
-            if self.node.nearby:
-                self.node.nearby.quiet = False
-            if again:
-                self.node.online()
-
-    async def _keep(self, link):
-        try:
-            await link.run()
-        except OSError as e:
-            self._log(ERROR, "bluetooth: " + reason(e))
-
-    def _goes_on(self, end):
-        now = self._hal.uptime_ms()
-        if self._left:
-            return now - self._door.used < _LEAVE
-        return now < max(end, self._until) or self._door.busy(now)

@@ -3,8 +3,8 @@
 `LASTING` units are loaded by a start and stay. `LATER` ones are loaded whole by whoever first asks for one of their
 modules: littlefs gives every file a block of 4 KB and an update's index a line, so what is needed together is one file.
 `SELDOM` names functions and methods (module.function, module.Class.method) that leave their modules for a unit of their
-own: it is loaded for them and let go after. The application works the same with any layout; what belongs where is a
-matter of how often it runs and what it costs.
+own: it is loaded for them and let go after, unless somebody keeps a function of it: that keeps all of the unit. The
+application works the same with any layout; what belongs where is a matter of how often it runs and what it costs.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ LATER = {
     "owner": ("node.access.admit", "node.access.possess"),
     # whose the node is, and the roads that requests come on
     "door": (
-        "node.access.record", "node.access.door", "node.access.service", "node.access.outcome", "node.links.serving",
+        "node.access.record", "node.access.door", "node.access.service",
     ),
-    "turn": ("node.access.prove", "node.access.wipe"),
+    "air": ("node.access.air", "node.links.serving"),
+    "turn": ("node.access.prove", "node.access.wipe", "node.access.outcome"),
     "ble": ("citymote_protocol.coap_gatt", "node.links.ble"),
     "roads": (
         "citymote_protocol.coap_udp", "citymote_protocol.slipmux", "node.links.rpc", "node.links.serial",
         "node.links.udp",
     ),
     # updates
-    "suit": ("citymote_protocol.suit", "node.update.judge"),
-    "trust": ("citymote_protocol.keyset", "node.update.trust"),
+    "suit": ("citymote_protocol.suit", "node.update.judge", "citymote_protocol.keyset", "node.update.trust"),
     "install": ("citymote_protocol.file_index", "node.update.installer"),
     "manager": ("node.update.manager",),
     "carried": ("node.update.resources",),
@@ -88,14 +88,33 @@ PASSING = {
 SELDOM: dict[str, tuple[str, ...]] = {
     # a start, step by step
     "begin": (
-        "node.app.start", "node.app._identity", "node.app.load_modules", "node.app.forget", "node.node.Node._set_out",
+        "node.app.start", "node.app._identity", "node.app._forget", "node.node.Node._set_out",
         "node.node.Node.__init__", "node.clock.Clock.__init__", "node.clock.Clock.restore",
         "node.supervisor.Supervisor.__init__", "node.node.Node.begin",
     ),
     "attend": (
         "node.settings.Settings.trying", "node.settings.Settings.without", "node.app._place", "node.app._door",
-        "node.app._attend", "node.app._reach", "node.app._local",
+        "node.app._attend", "node.app._local", "node.access.record.Owner.__init__",
+        "node.access.record.Trial.__init__", "node.access.record.decide", "node.access.service.Service.__init__",
+        "node.access.service.Service.recovering", "node.access.door.Door.__init__", "node.access.door.Door.held",
+        "node.access.door.Door.open", "node.access.door.Door.forget", "node.access.door.Door.close",
     ),
+    # with whatever link there is
+    "air": (
+        "node.access.door.Door.busy", "node.access.door.Door.wake", "node.access.door.Door.submit",
+        "node.access.door.Door.step", "node.access.door.Door.wake_others", "node.access.door.Door.lost",
+        "node.access.door.Door.drop", "node.app._asked",
+    ),
+    "turn": (
+        "node.access.record.Owner.save", "node.access.record.Trial.save", "node.access.record.Trial.answer",
+        "node.access.record.pending", "node.access.record.drop", "node.access.service.Service.ask",
+        "node.access.service.Service.outage", "node.access.service.Service.count",
+    ),
+    # What somebody keeps of a unit keeps all of it: what these leave with others lives where it is needed as long, or
+    # in a small unit. A unit of their own would take a block of flash, and within a directory half of one.
+    "door": ("node.app._reach", "node.app._radio"),
+    "sleep": ("node.app._doze",),
+    "correct": ("node.fitting._teller",),
     "choose": (
         "node.app._settings", "node.settings.Settings.__init__", "node.settings.Settings._take",
         "node.settings.Settings._load", "node.settings.Settings._merge", "node.settings.Settings.change",
@@ -128,7 +147,7 @@ SELDOM: dict[str, tuple[str, ...]] = {
     "rare": (
         "node.clock.Clock.set", "node.store.Store.date", "node.store.Store._dated", "node.dating.Dates.put",
         "node.dating.Dates.settle", "node.dating.Dates._save",
-        "node.node.Node._clock_changed", "node.node.Node._ask_time", "node.app._radio", "node.node.Node.offline",
+        "node.node.Node._clock_changed", "node.node.Node._ask_time", "node.node.Node.offline",
         "node.files.exists", "node.app._first",
         "node.sensor.Sensor._recover", "node.sensor.Sensor._watch", "node.sensor.Sensor._failed",
         "node.node.Node.report", "node.journal.Journal.lines",
@@ -167,7 +186,7 @@ SELDOM: dict[str, tuple[str, ...]] = {
         "node.log.Log.advance", "node.log.Log._find", "node.log.Log.ack", "node.log.Log.discard", "node.log.Log._lost",
         "node.log.Log._look",
     ),
-    "sealing": ("citymote_protocol.seal.Sealer.seal", "citymote_protocol.ccm.crypt"),
+    "sealing": ("citymote_protocol.seal.Sealer.seal", "citymote_protocol.ccm.crypt", "node.app._well"),
     "heard": (
         "node.sound.meter.Meter.read", "node.sound.interval.Interval.exceeded", "node.sound.interval.Interval.mean",
         "node.sound.interval.Interval.clear", "node.sound.meter.Meter._enter_stretch",

@@ -29,7 +29,7 @@ from .trees import walk
 from .units import ASK, Chunk, Writer, is_number, local_marks
 
 _MEMORY, _PLENTY = "node.memory", "PLENTY"  # whether what has been loaded stays
-_TEXTS = 70  # in one unit
+_TEXTS = 90  # in one unit
 
 
 @dataclass
