@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bleak import BleakScanner
 from tests.support.air import ble_node, ble_nodes, node_id
 
 import citymote
@@ -269,6 +270,23 @@ def test_a_request_that_nobody_waits_for_any_more_takes_its_response_along(
         asyncio.run(talk())
     said = [record.getMessage() for record in caplog.records]
     assert [text for text in said if "response" in text or "Exception in callback" in text] == []
+
+
+def test_a_scan_that_begins_as_another_ends_hears(tmp_path: Path, air: Air) -> None:
+    """As `citymote provision` begins to look for its nodes where a scan has just found them."""
+    adapter = air.adapter()
+
+    async def hear() -> None:
+        heard = asyncio.Event()
+        first = BleakScanner(backend=adapter.scanner, **adapter.options)
+        second = BleakScanner(lambda device, data: heard.set(), backend=adapter.scanner, **adapter.options)
+        await first.start()
+        await asyncio.gather(first.stop(), second.start())
+        await asyncio.wait_for(heard.wait(), 10)
+        await second.stop()
+
+    with ble_nodes(tmp_path, air, 1):
+        asyncio.run(hear())
 
 
 def test_two_hosts_at_once(tmp_path: Path, air: Air) -> None:

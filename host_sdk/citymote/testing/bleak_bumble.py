@@ -64,6 +64,7 @@ class Adapter:
         self._device: Device | None = None
         self._gone: asyncio.Future[None] = home.loop.create_future()
         self._lock = asyncio.Lock()
+        self._tuning = asyncio.Lock()
         self._scanners: set[BumbleScanner] = set()
         self._seen: dict[str, hci.Address] = {}
         self._links: set[Link] = set()
@@ -130,15 +131,18 @@ class Adapter:
 
     async def listen(self, scanner: BumbleScanner, on: bool, active: bool = True) -> None:
         """Begin or end to hand advertisements to that scanner."""
-        if not on:
+        if on:
+            self.device()
+            self._scanners.add(scanner)
+        else:
             self._scanners.discard(scanner)
-            if self._device is not None and not self._scanners and self._device.is_scanning:
-                await self._device.stop_scanning()
-            return
-        device = self.device()
-        self._scanners.add(scanner)
-        if not device.is_scanning:
-            await device.start_scanning(active=active, filter_duplicates=False)
+        # In turn: who begins while the last of the others ends would find a radio that scans, and then does not.
+        async with self._tuning:
+            device = self._device
+            if device is not None and self._scanners and not device.is_scanning:
+                await device.start_scanning(active=active, filter_duplicates=False)
+            elif device is not None and not self._scanners and device.is_scanning:
+                await device.stop_scanning()
 
     # -- connecting ---------------------------------------------------------------------------------------------------
 
