@@ -345,6 +345,8 @@ asyncio.create_task(watch())
             async with Channel(BleTransport(sighting, radio=adapter)) as channel:
                 await echo(channel, bytes(200))
             await until(lambda: air.connected() == [], "the node knows that its peer is gone")
+        looks = len(node.event_data("heap"))
+        await until(lambda: len(node.event_data("heap")) >= looks + 5, "the node is looked at while nobody talks to it")
 
     with ble_node(tmp_path, air, more=more) as node:
         node.start()
