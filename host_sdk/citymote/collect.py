@@ -3,8 +3,9 @@
 The loop is short on purpose: take what has come, open and decode it, commit frames, readings and misfits in one
 transaction, and only then acknowledge. A kill between any two of these steps costs nothing: what was not acknowledged
 comes again, and the store knows it by (node, store epoch, sequence). Messages that give no readings are kept in the
-store with their reason and acknowledged, for the broker would send them for ever. What a node may say without a seal,
-and under which topic, is decided here as well.
+store with their reason and acknowledged, for the broker would send them for ever. A key file that is replaced is taken
+up before the next frame, and what had been kept aside for want of a key is opened then. What a node may say without a
+seal, and under which topic, is decided here as well.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from citymote.capture import CaptureWriter, Message
 from citymote.decode import Frame, Keys, open_and_decode, open_keys
-from citymote.errors import FrameProblem, RefusedFrame, UsageError
+from citymote.errors import FrameProblem, KeyFileError, RefusedFrame, UsageError
 from citymote.storage.base import CONFLICT, DUPLICATE, STORED, Store
 
 if TYPE_CHECKING:
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from citymote.keys import Opener
+    from citymote.storage.base import Kept
     from citymote.transports.mqtt import Incoming
 
 # Messages in one transaction at most. A commit costs one wait for the disk, so a batch multiplies the rate by its
 # length until decoding dominates; beyond this number nothing is gained and a kill makes the broker send more again.
 BATCH = 500
+
+# Why a frame is kept aside that another key may open (SPEC 5.9, and our own word for having no keys at all).
+WANTS_A_KEY = ("authentication", "no_keys", "unknown_node")
 
 
 class Source(Protocol):
@@ -49,6 +54,7 @@ class Report:
     duplicates: int = 0
     conflicts: int = 0
     aside: int = 0
+    reopened: int = 0
     bytes: int = 0
     aside_by_code: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -66,6 +72,7 @@ class Report:
             "duplicates": self.duplicates,
             "conflicts": self.conflicts,
             "aside": self.aside,
+            "reopened": self.reopened,
             "aside_by_code": dict(sorted(self.aside_by_code.items())),
             "bytes": self.bytes,
         }
@@ -104,6 +111,9 @@ class Collector:
         self._on_problem = on_problem or _silent
         self._on_progress = on_progress or _silent
         self._stop = threading.Event()
+        self._begun = time.time()
+        # Behind which of the messages kept aside the next are tried with the keys; None: all have been.
+        self._untried: int | None = None if self.opener is None else 0
 
     def stop(self) -> None:
         """Ask `run` to return after the transaction at hand; safe from a signal handler or another thread."""
@@ -128,9 +138,16 @@ class Collector:
 
     def step(self, timeout: float) -> int:
         """One round: take, decode, commit, acknowledge. Returns how many messages it moved."""
-        messages = self.source.take(timeout, BATCH)
-        if not messages:
-            return 0
+        messages = self.source.take(timeout if self._untried is None else 0, BATCH)
+        self._follow_keys()
+        moved = self._reopen() + len(messages)
+        if messages:
+            self._collect(messages)
+        if moved:
+            self._on_progress(self.report)
+        return moved
+
+    def _collect(self, messages: list[Incoming]) -> None:
         report = self.report
         frames: list[Frame] = []
         misfits: list[tuple[FrameProblem, bytes, float | None]] = []
@@ -138,7 +155,7 @@ class Collector:
             if self.capture is not None:
                 self.capture.add(incoming.payload, incoming.received)
             try:
-                frames.append(self._decode(incoming))
+                frames.append(self._decode(Message(incoming.payload, incoming.received, incoming.topic)))
             except FrameProblem as problem:
                 misfits.append((problem, incoming.payload, incoming.received))
         outcomes = self.store.add(frames, misfits)
@@ -146,6 +163,14 @@ class Collector:
         self.source.ack(messages)
         report.received += len(messages)
         report.bytes += sum(len(incoming.payload) for incoming in messages)
+        self._count(frames, outcomes)
+        for problem, _, _ in misfits:
+            report.aside += 1
+            report.aside_by_code[problem.code] = report.aside_by_code.get(problem.code, 0) + 1
+            self._on_problem(f"kept aside: {problem}")
+
+    def _count(self, frames: list[Frame], outcomes: list[str]) -> None:
+        report = self.report
         for frame, outcome in zip(frames, outcomes, strict=True):
             if outcome == STORED:
                 report.stored += 1
@@ -158,28 +183,61 @@ class Collector:
                     f"conflict: node {frame.node} sent other bytes as epoch {frame.epoch}, sequence {frame.seq}, "
                     "which is stored already. Both are kept; look for a cloned node or a store restored from a copy."
                 )
-        for problem, _, _ in misfits:
-            report.aside += 1
-            report.aside_by_code[problem.code] = report.aside_by_code.get(problem.code, 0) + 1
-            self._on_problem(f"kept aside: {problem}")
-        self._on_progress(report)
-        return len(messages)
 
-    def _decode(self, incoming: Incoming) -> Frame:
-        named = topic_node(incoming.topic)
-        frame = open_and_decode(Message(incoming.payload, incoming.received, incoming.topic), self.opener, named)
+    def _follow_keys(self) -> None:
+        """Nodes come and go while this runs: each frame is judged by the key file as it is now."""
+        try:
+            if self.opener is not None and self.opener.refresh():
+                self._untried = 0
+        except KeyFileError as error:
+            self._on_problem(f"the keys stay as they were: {error}")
+
+    def _reopen(self) -> int:
+        """Try the next messages that were kept aside for want of a key; returns how many were tried."""
+        if self._untried is None:
+            return 0
+        kept = list(self.store.aside(self._untried, WANTS_A_KEY, BATCH))
+        frames: list[Frame] = []
+        misfits: list[tuple[FrameProblem, bytes, float | None]] = []
+        marks: list[int] = []
+        for each in kept:
+            try:
+                frames.append(self._decode(Message(each.data, each.received, each.source)))
+            except FrameProblem as problem:
+                if problem.code in WANTS_A_KEY:
+                    continue
+                misfits.append((problem, each.data, each.received))
+            else:
+                self._taken_from_aside(each)
+            marks.append(each.mark)
+        if marks:
+            self._count(frames, self.store.add(frames, misfits, marks))
+        self._untried = kept[-1].mark if len(kept) == BATCH else None
+        return len(kept)
+
+    def _taken_from_aside(self, kept: Kept) -> None:
+        report = self.report
+        report.reopened += 1
+        if (kept.received or 0) >= self._begun:  # it was this collector that put it there: no failure any more
+            report.aside -= 1
+            report.aside_by_code[kept.code] -= 1
+
+    def _decode(self, message: Message) -> Frame:
+        topic = message.where
+        named = topic_node(topic)
+        frame = open_and_decode(message, self.opener, named)
         if not frame.sealed:
             if self.opener is not None and bytes.fromhex(frame.node) in self.opener.keys.nodes:
                 why = "this node seals its frames, and this one is bare: anybody on the broker could have written it"
-                raise RefusedFrame(incoming.topic, "unsealed", why, "Find out who published it.", node=frame.node)
+                raise RefusedFrame(topic, "unsealed", why, "Find out who published it.", node=frame.node)
             if not self.allow_unsealed:
                 why = "the frame is not sealed"
                 next_ = "Add the node's key to the key file, or accept unsealed frames (--allow-unsealed)."
-                raise RefusedFrame(incoming.topic, "unsealed", why, next_, node=frame.node)
+                raise RefusedFrame(topic, "unsealed", why, next_, node=frame.node)
         if named is not None and named != frame.node:
             why = f"the topic is of node {named}, the frame of node {frame.node}"
             raise RefusedFrame(
-                incoming.topic,
+                topic,
                 "topic",
                 why,
                 "The broker's access list should tie each node to its topic.",

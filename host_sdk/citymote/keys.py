@@ -82,6 +82,7 @@ class KeyFile:
     nodes: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
     collectors: list[CollectorKey] = field(default_factory=list[CollectorKey])
     path: Path | None = None
+    _stamp: tuple[int, ...] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"KeyFile({str(self.path)!r}, {len(self.nodes)} nodes, {len(self.collectors)} collector keys)"
@@ -98,7 +99,22 @@ class KeyFile:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> KeyFile:
         """Read and check a key file. Refused when others can read it: then the keys are no secret any more."""
-        where = Path(path)
+        return cls()._load(Path(path))
+
+    def refresh(self) -> bool:
+        """Take up what a loaded file says now, if another has been put in its place: True if so.
+
+        What was added here and not saved is gone then. A file that cannot be taken up is a KeyFileError, once, and
+        changes nothing.
+        """
+        if self.path is None or self._stamp is None or (stamp := _stamp(self.path)) == self._stamp:
+            return False
+        self._stamp = stamp
+        self._load(self.path)
+        return True
+
+    def _load(self, where: Path) -> KeyFile:
+        stamp = _stamp(where)  # before the file is read: if it is replaced in between, it is read once more
         try:
             data = private_files.read(where, MAX_FILE)
         except private_files.NotPrivate as error:
@@ -108,40 +124,46 @@ class KeyFile:
             raise KeyFileError(f"{where}: not loaded", reason, "Create one with `KeyFile.create`.") from None
         # Errors below are not chained: what a JSON parser quotes may be the secret itself.
         try:
-            keys = cls._from_json(json.loads(data) if len(data) <= MAX_FILE else None)
+            fine = len(data) <= MAX_FILE and self._take(json.loads(data))
         except (ValueError, RecursionError):  # CurveError is a ValueError
-            keys = None
-        if keys is None:
+            fine = False
+        if not fine:
             why = "it is not a citymote key file of version 1, or it is damaged"
             raise KeyFileError(f"{where}: not loaded", why, "Take it from the last backup.")
-        keys.path = where
-        return keys
+        self.path, self._stamp = where, stamp
+        return self
 
-    @classmethod
-    def _from_json(cls, tree: object) -> KeyFile | None:
+    def _take(self, tree: object) -> bool:
+        """Everything that a file says in the place of what is here, or nothing if anything is wrong with it."""
         if not isinstance(tree, Mapping):
-            return None
+            return False
         top = cast("Mapping[str, object]", tree)
         nodes, collectors = top.get("nodes"), top.get("collectors")
         if top.get("format") != FORMAT or top.get("version") != VERSION:
-            return None
+            return False
         if not isinstance(nodes, Mapping) or not isinstance(collectors, list):
-            return None
-        made = cls()
-        for name, entry in cast("Mapping[str, object]", nodes).items():
+            return False
+        made: dict[bytes, bytes] = {}
+        for text, entry in cast("Mapping[str, object]", nodes).items():
             public = _hex(entry, "public", 33)
-            if public is None or _short_id(public).hex() != name:
-                return None
-            made.nodes[_short_id(public)] = _crypto.compressed(public)
-        for entry in cast("list[object]", collectors):
+            if public is None or (name := _short_id(public)).hex() != text:
+                return False
+            # A point that is known has been checked: of 50,000 nodes one more costs one.
+            made[name] = public if self.nodes.get(name) == public else _crypto.compressed(public)
+        known = {key.public: key for key in self.collectors}
+        keys: list[CollectorKey] = []
+        for entry in cast("list[object]", collectors)[: MAX_COLLECTORS + 1]:
             private, public = _hex(entry, "private", 32), _hex(entry, "public", 33)
-            if private is None:
-                return None
+            if private is None or public is None:
+                return False
             key = CollectorKey(private)
             if key.public != public:
-                return None
-            made.collectors.append(key)
-        return made if len(made.collectors) <= MAX_COLLECTORS else None
+                return False
+            keys.append(known.get(public, key))
+        if len(keys) > MAX_COLLECTORS:
+            return False
+        self.nodes, self.collectors = made, keys
+        return True
 
     def add_node(self, public: bytes) -> bytes:
         """Register a node by its public key, as its label has it; returns its id. Twice is once."""
@@ -183,7 +205,16 @@ class KeyFile:
         except OSError as error:
             why = error.strerror or "it cannot be written"
             raise KeyFileError(f"{target}: not saved", why, "The old file, if any, is as it was.") from None
-        self.path = target
+        self.path, self._stamp = target, _stamp(target)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Which file has this name; empty if none has. Files like this are replaced, never written into."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _short_id(compressed: bytes) -> bytes:
@@ -232,6 +263,7 @@ class Opener:
         self.opened = 0
         self.refused: Counter[str] = Counter()
         self.agreements = 0  # ECDH computations so far
+        self._follows = False
         self._max_boots = max_boots
         self._boots: OrderedDict[tuple[bytes, bytes], _Boot] = OrderedDict()
         self._secrets: dict[tuple[bytes, bytes], bytes] = {}
@@ -241,7 +273,14 @@ class Opener:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Opener:
-        return cls(KeyFile.load(path))
+        """An opener that keeps to a file: see `refresh`."""
+        made = cls(KeyFile.load(path))
+        made._follows = True
+        return made
+
+    def refresh(self) -> bool:
+        """Take up the key file that this was opened from, if it has been replaced: as `KeyFile.refresh`."""
+        return self._follows and self.keys.refresh()
 
     def open(self, message: bytes) -> tuple[bytes, bytes]:
         """(node id, bare frame) of an envelope; an error with a `code` (SealError, FrameError) for anything else."""

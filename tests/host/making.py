@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from citymote import capture
+from citymote.crypto import HostCrypto
+from citymote.keys import node_id
+from citymote_protocol import p256, sealing
 from citymote_protocol.frame import Encoder, encode_event, encode_status
 from citymote_protocol.quantities import ABSENT, quantity_set
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from citymote.keys import CollectorKey
+
+CRYPTO = HostCrypto()
 NODE = bytes.fromhex("0102030405aa")
 START = 847_767_840  # 2026-11-12T03:04:00Z, in seconds since 2000
 
@@ -79,3 +86,23 @@ def write_capture(path: Path, frames: list[bytes], received: float = 1_700_000_0
         for index, frame in enumerate(frames):
             writer.add(frame, received + index)
     return path
+
+
+class SealingNode:
+    """A node that seals for one collector; `boot` is a fresh start."""
+
+    def __init__(self, collector: CollectorKey) -> None:
+        self.private, self.public = p256.run(CRYPTO.key_pair_steps())
+        self.collector = collector
+        self.id = node_id(self.public)
+        self.boots = 0
+        self.boot()
+
+    def boot(self, form: int = sealing.MINIMAL) -> None:
+        self.boots += 1
+        self.sealer: Any = sealing.Sealer(
+            CRYPTO, self.id, self.private, self.collector.public, self.boots, os.urandom(8), form
+        )
+
+    def seal(self, frame: bytes = b"frame") -> bytes:
+        return self.sealer.seal(frame)

@@ -7,39 +7,19 @@ import logging
 import os
 import traceback
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.host.making import SealingNode as Node
 
 import citymote.keys as module
 from citymote.crypto import HostCrypto
 from citymote.errors import KeyFileError
-from citymote.keys import CollectorKey, KeyFile, Opener, generate_collector_key, node_id
+from citymote.keys import CollectorKey, KeyFile, Opener, generate_collector_key
 from citymote_protocol import p256, sealing
 from citymote_protocol.cose import SealError
 from citymote_protocol.errors import FrameError
 
 CRYPTO = HostCrypto()
-
-
-class Node:
-    """A node that seals for one collector; `boot` is a fresh start."""
-
-    def __init__(self, collector: CollectorKey) -> None:
-        self.private, self.public = p256.run(CRYPTO.key_pair_steps())
-        self.collector = collector
-        self.id = node_id(self.public)
-        self.boots = 0
-        self.boot()
-
-    def boot(self, form: int = sealing.MINIMAL) -> None:
-        self.boots += 1
-        self.sealer: Any = sealing.Sealer(
-            CRYPTO, self.id, self.private, self.collector.public, self.boots, os.urandom(8), form
-        )
-
-    def seal(self, frame: bytes = b"frame") -> bytes:
-        return self.sealer.seal(frame)
 
 
 @pytest.fixture

@@ -84,8 +84,22 @@ def test_messages_without_readings_are_kept_with_their_reason(store: Store) -> N
     problem = RefusedFrame("citymote/x/frames", "truncated", "cut short", node="aabbccddeeff")
     store.add([], [(problem, b"\x89", 12.5)])
     (kept,) = store.aside()
-    assert kept == (12.5, "citymote/x/frames", "aabbccddeeff", "truncated", "cut short", b"\x89")
+    assert kept[:6] == (12.5, "citymote/x/frames", "aabbccddeeff", "truncated", "cut short", b"\x89")
     assert store.counts().aside_by_code == {"truncated": 1}
+
+
+def test_what_was_kept_aside_and_is_stored_now_is_not_aside_any_more(store: Store) -> None:
+    def problem(code: str) -> RefusedFrame:
+        return RefusedFrame("citymote/x/frames", code, "why")
+
+    store.add([], [(problem("unknown_node"), bytes((each,)), None) for each in range(4)])
+    store.add([], [(problem("truncated"), b"\x99", None)])
+    first, second = store.aside(codes=("unknown_node",), most=2)
+    assert store.add(frames_of([batch(0)]), [(problem("topic"), second.data, None)], [first.mark, second.mark]) == [
+        "stored"
+    ]
+    assert [kept.data for kept in store.aside(second.mark, ("unknown_node",))] == [b"\x02", b"\x03"]
+    assert store.counts().aside_by_code == {"topic": 1, "truncated": 1, "unknown_node": 2}
 
 
 @pytest.mark.parametrize("kind", KINDS)

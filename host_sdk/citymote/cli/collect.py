@@ -81,6 +81,8 @@ def _line(report: Report) -> str:
     if report.conflicts:
         text += f", {report.conflicts} in conflict"
     if report.aside:
-        codes = ", ".join(f"{code} {count}" for code, count in sorted(report.aside_by_code.items()))
+        codes = ", ".join(f"{code} {count}" for code, count in sorted(report.aside_by_code.items()) if count)
         text += f", {report.aside} kept aside ({codes})"
+    if report.reopened:
+        text += f", {report.reopened} opened late"
     return text

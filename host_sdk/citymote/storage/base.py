@@ -29,7 +29,7 @@ STORED, DUPLICATE, CONFLICT = "stored", "duplicate", "conflict"
 
 
 class Kept(NamedTuple):
-    """A message that gave no readings: why, and its bytes."""
+    """A message that gave no readings: why, and its bytes. `mark` grows from one to the next."""
 
     received: float | None
     source: str
@@ -37,6 +37,7 @@ class Kept(NamedTuple):
     code: str
     why: str
     data: bytes
+    mark: int
 
 
 class Conflict(NamedTuple):
@@ -128,9 +129,13 @@ class Store(ABC):
 
     @abstractmethod
     def add(
-        self, frames: Iterable[Frame], problems: Iterable[tuple[FrameProblem, bytes, float | None]] = ()
+        self,
+        frames: Iterable[Frame],
+        problems: Iterable[tuple[FrameProblem, bytes, float | None]] = (),
+        reopened: Iterable[int] = (),
     ) -> list[str]:
-        """Keep frames, and messages that gave none, in one transaction.
+        """Keep frames, and messages that gave none, in one transaction; `reopened` are the marks of messages that were
+        kept aside and are among these now.
 
         Returns `stored`, `duplicate` or `conflict` for each frame, in order; when it has returned, they are on disk.
         """
@@ -168,8 +173,9 @@ class Store(ABC):
         """Frames that came under a key already taken."""
 
     @abstractmethod
-    def aside(self) -> Iterator[Kept]:
-        """Messages that gave no readings."""
+    def aside(self, after: int = 0, codes: tuple[str, ...] = (), most: int | None = None) -> Iterator[Kept]:
+        """Messages that gave no readings, in the order of their arrival: those behind a mark, of these codes (or of
+        all), so many at most."""
 
     @abstractmethod
     def close(self) -> None:

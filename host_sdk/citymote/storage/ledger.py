@@ -145,7 +145,10 @@ class LedgerStore(Store):
         """Keep the readings of newly stored frames, inside the open transaction."""
 
     def add(
-        self, frames: Iterable[Frame], problems: Iterable[tuple[FrameProblem, bytes, float | None]] = ()
+        self,
+        frames: Iterable[Frame],
+        problems: Iterable[tuple[FrameProblem, bytes, float | None]] = (),
+        reopened: Iterable[int] = (),
     ) -> list[str]:
         db = self._db
         outcomes: list[str] = []
@@ -155,6 +158,7 @@ class LedgerStore(Store):
             outcomes.extend(self._add_frame(db, frame, kept) for frame in frames)
             if kept:
                 self._keep(db, kept)
+            db.executemany("DELETE FROM aside WHERE id = ?", ((mark,) for mark in reopened))
             for problem, data, received in problems:
                 row = (received, problem.where, problem.node, problem.code, problem.why, data)
                 db.execute("INSERT INTO aside(received, source, node, code, why, data) VALUES (?, ?, ?, ?, ?, ?)", row)
@@ -277,8 +281,12 @@ class LedgerStore(Store):
         for node, epoch, seq, received, sealed, data in self._db.execute(statement):
             yield Conflict(node, epoch, seq, received, bool(sealed), data)
 
-    def aside(self) -> Iterator[Kept]:
-        for row in self._db.execute("SELECT received, source, node, code, why, data FROM aside ORDER BY id"):
+    def aside(self, after: int = 0, codes: tuple[str, ...] = (), most: int | None = None) -> Iterator[Kept]:
+        wanted = f"AND code IN ({','.join('?' * len(codes))})" if codes else ""
+        statement = (
+            f"SELECT received, source, node, code, why, data, id FROM aside WHERE id > ? {wanted} ORDER BY id LIMIT ?"
+        )
+        for row in self._db.execute(statement, (after, *codes, -1 if most is None else most)):
             yield Kept(*row)
 
     def close(self) -> None:

@@ -50,9 +50,12 @@ class ParquetStore(LedgerStore):
         self._added = True
 
     def add(
-        self, frames: Iterable[Frame], problems: Iterable[tuple[FrameProblem, bytes, float | None]] = ()
+        self,
+        frames: Iterable[Frame],
+        problems: Iterable[tuple[FrameProblem, bytes, float | None]] = (),
+        reopened: Iterable[int] = (),
     ) -> list[str]:
-        outcomes = super().add(frames, problems)
+        outcomes = super().add(frames, problems, reopened)
         if self._waiting >= WAITING:
             self.flush()
         return outcomes
