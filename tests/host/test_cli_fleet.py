@@ -181,8 +181,12 @@ def test_a_node_is_talked_to_in_the_order_in_which_people_say_it(run: Run, desk:
     assert told(done) == {"node": port.node.id, "reset": "enter-service"}
     assert port.node.state == 1
     assert told(run("node", port.node.id, "epoch", *via, "--json")) == {"node": port.node.id, "epoch": 0}
+    hears = ("calibrate-sound", "--instrument", "Type 4231", "--operator", "hk")
+    assert told(run("node", port.node.id, *hears, *via, "--json"))["offset"] == 0.42
+    assert "which node is meant" in run("node", *hears, status=1).stderr
+    assert "which node is meant" in run("node", port.node.id, *hears, "--port", "/dev/null", status=1).stderr
     deeds = [json.loads(line)["what"] for line in run("fleet", "audit", "--json").stdout.splitlines()]
-    assert deeds == ["configure", "time", "reset enter-service", "epoch"]
+    assert deeds == ["configure", "time", "reset enter-service", "epoch", "calibrate sound"]
 
 
 def test_a_node_goes_to_another_owner_and_a_lost_owner_is_recovered(run: Run, desk: Path, port: FakePort) -> None:

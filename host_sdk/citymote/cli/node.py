@@ -10,6 +10,17 @@ from typer.core import TyperGroup
 
 from citymote.cli import node_talk
 from citymote.cli.common import JsonOption, guarded, say
+from citymote.cli.desk import (
+    FLEET,
+    OWNER,
+    CaOption,
+    FleetOption,
+    OwnerOption,
+    PasswordOption,
+    RadioOption,
+    ViaOption,
+    talk,
+)
 from citymote.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,9 +46,15 @@ def register(app: typer.Typer) -> None:
 
 
 def calibrate_sound(
+    *,
+    node: Annotated[
+        str | None, typer.Argument(help="A node at work: its id, or the short code of its label.", show_default=False)
+    ] = None,
     instrument: Annotated[str, typer.Option("--instrument", help="What it is calibrated with: maker, type, number.")],
     operator: Annotated[str, typer.Option("--operator", help="Who does it: initials are enough, they are published.")],
-    port: Annotated[str | None, typer.Option("--port", help="Serial port of the board.", show_default=False)] = None,
+    port: Annotated[
+        str | None, typer.Option("--port", help="Serial port of a board that is not locked.", show_default=False)
+    ] = None,
     virtual: Annotated[
         Path | None, typer.Option("--virtual", help="Directory of a virtual node.", show_default=False)
     ] = None,
@@ -52,25 +69,31 @@ def calibrate_sound(
     error: Annotated[
         float, typer.Option("--error", help="Virtual node: how far its microphone is off its data sheet, dB.")
     ] = 0.0,
-    as_json: JsonOption = False,
-) -> None:
+    via: ViaOption = "ble", radio: RadioOption = None, password_file: PasswordOption = None, ca_file: CaOption = None,
+    fleet: FleetOption = FLEET, owner: OwnerOption = OWNER, as_json: JsonOption = False,
+) -> None:  # fmt: skip
     """Calibrate a node's sound level meter with a 1 kHz calibrator, or against a reference meter.
 
     Put the calibrator on the microphone (or the reference meter beside it, in steady sound), then:
 
-    citymote node calibrate-sound --port /dev/ttyUSB0 --level 94 --instrument "Type 4231 no. 31" --operator hk
+    citymote node 2VNZW-9VSYY-= calibrate-sound --level 94 --instrument "Type 4231 no. 31" --operator hk
 
     The node listens for ten seconds (a minute against a reference), refuses what is no steady tone of 1 kHz or too far
     off to be believed, and stores one offset with date, instrument and operator. Its descriptor carries them.
     """
     from citymote.calibration import SECONDS, Request, over_serial
 
-    if (port is None) == (virtual is None):
-        raise UsageError("which node is meant", "", "Give --port PORT or --virtual DIRECTORY.")
+    if [node, port, virtual].count(None) != 2:
+        raise UsageError("which node is meant", "", "Give a node of the registry, --port PORT or --virtual DIRECTORY.")
     kind = "calibrator" if reference is None else "reference"
     request = Request(level if reference is None else reference, instrument, operator, kind, meter)
     say(f"the node listens for {SECONDS[kind]} seconds ...")
-    if virtual is not None:
+    if node is not None:
+        result = talk(
+            lambda session: session.calibrate(request), node, owner=owner, fleet=fleet, via=via, radio=radio,
+            password_file=password_file, ca_file=ca_file, note="calibrate sound",
+        )  # fmt: skip
+    elif virtual is not None:
         result = _on_virtual(virtual, request, error)
     else:
         result = over_serial(port or "", request)
