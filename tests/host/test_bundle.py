@@ -87,6 +87,14 @@ def test_a_bundle_comes_back_as_it_was_made(tmp_path: Path) -> None:
     assert read(tmp_path / "b.zip") == made
 
 
+def test_a_bundle_under_a_links_name_is_its_targets_content(tmp_path: Path) -> None:
+    (tmp_path / "newest.zip").symlink_to("b.zip")
+    made = small()
+    made.write(tmp_path / "newest.zip")
+    assert (tmp_path / "newest.zip").is_symlink()
+    assert read(tmp_path / "b.zip") == made
+
+
 def test_the_same_release_is_the_same_bytes_in_any_order() -> None:
     one = [target("a", {"x.mpy": b"1"}), target("b", {"y.mpy": b"2"})]
     made = [bundles.pack(V1, "1.26", order, sbom=b"{}").bytes() for order in (one, one[::-1])]

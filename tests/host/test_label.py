@@ -212,6 +212,15 @@ def test_files_of_labels_are_their_owners_alone(tmp_path: Path) -> None:
         assert made().text().encode()[4:] not in path.read_bytes()
 
 
+def test_a_label_under_a_links_name_is_in_its_target_for_its_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "label.svg").symlink_to("real.svg")
+    (tmp_path / "real.svg").write_text("old")
+    labels.write(tmp_path / "label.svg", [labels.draw(made())])
+    assert (tmp_path / "label.svg").is_symlink()
+    assert "<svg" in (tmp_path / "real.svg").read_text()
+    assert (tmp_path / "real.svg").stat().st_mode & 0o077 == 0
+
+
 @pytest.mark.usefixtures("readers")
 def test_an_image_without_a_label_says_so(tmp_path: Path) -> None:
     from PIL import Image

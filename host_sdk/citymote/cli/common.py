@@ -18,6 +18,7 @@ from typing import Annotated, BinaryIO, ParamSpec
 import typer
 
 from citymote.errors import CitymoteError, UsageError
+from citymote.output_files import written
 
 P = ParamSpec("P")
 
@@ -84,7 +85,7 @@ def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:
 
 @contextmanager
 def output(path: Path | None, binary: bool = False) -> Generator[BinaryIO, None, None]:
-    """Standard output, or a file that appears under its name only when it is complete."""
+    """Standard output, or a file that appears under its name only when it is complete (output_files.py)."""
     if path is None:
         if binary and sys.stdout.isatty():
             raise UsageError(
@@ -93,19 +94,13 @@ def output(path: Path | None, binary: bool = False) -> Generator[BinaryIO, None,
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as file:
+        with written(path) as file:
             yield file
-        part.replace(path)
     except OSError as error:
-        if error.filename is None and not isinstance(error, BrokenPipeError):
-            error.filename = str(part)
         raise UsageError(
             f"cannot write {path}", error.strerror or str(error), "Check the folder and the disk."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def instant(text: str | None) -> datetime | None:

@@ -6,13 +6,13 @@ owner's alone (mode 0600), and no file is named after what is secret.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from citymote.errors import UsageError
+from citymote.output_files import written
 
 from . import raster
 from .code import Label, LabelError, is_payload
@@ -48,12 +48,9 @@ def write(path: Path, pages: Sequence[Drawing], *, dpi: int = 300) -> list[Path]
 
 
 def _save(path: Path, data: bytes) -> Path:
-    part = path.with_name(path.name + ".part")
     try:
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with written(path, 0o600) as file:
             file.write(data)
-        part.replace(path)
     except OSError as error:
         raise UsageError(
             f"cannot write {path}", error.strerror or str(error), "Check the folder and the disk."

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, cast
 
 from citymote.errors import CitymoteError, UsageError
 from citymote.factory import slot
+from citymote.output_files import written
 from citymote_protocol import file_index as _file_index
 from citymote_protocol.errors import ProtocolError
 
@@ -155,10 +156,9 @@ class Bundle:
 
     def write(self, path: Path) -> None:
         """Put it under its name whole, or not at all."""
-        part = path.with_name(f".{path.name}.part")
         try:
-            part.write_bytes(self.bytes())
-            part.replace(path)
+            with written(path) as file:
+                file.write(self.bytes())
         except OSError as error:
             raise UsageError(f"cannot write {path}", error.strerror or str(error)) from None
 
