@@ -13,7 +13,8 @@ import os
 import struct
 import time
 from binascii import crc32
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, Self, Union, cast
 
@@ -237,21 +238,56 @@ def record(message: bytes, received: float | None = None) -> bytes:
     return MARK + body + _CRC.pack(crc32(body))
 
 
+@contextmanager
+def _writing(path: Path) -> Generator[None, None, None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"cannot write {path}", error.strerror or str(error)) from error
+
+
+def missing_magic(path: Path) -> bytes:
+    """What of the magic a file still needs before records can be appended to it: all, nothing, or the rest of a torn
+    one. UsageError where it is no capture: records would spoil it, and nobody would find them in it.
+    """
+    head = b""
+    with _writing(path):
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(len(MAGIC))
+    if not MAGIC.startswith(head):
+        raise UsageError(
+            f"nothing was appended to {path}", "there is a file of that name, and it is no capture", "Name another one."
+        )
+    return MAGIC[len(head) :]
+
+
 class CaptureWriter:
-    """Appends records to a capture. Each record is one write to the system: a kill tears the last record at most."""
+    """Appends records to a new capture or to one that is there, even a torn one; UsageError for any other file.
+
+    Each record is one write to the system: a kill tears the last record at most.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        try:
+        magic = missing_magic(self.path)
+        with _writing(self.path):
             self._file = self.path.open("ab", buffering=0)
-        except OSError as error:
-            raise SourceError(f"cannot write {self.path}", error.strerror or str(error)) from error
-        if self._file.tell() == 0:
-            self._file.write(MAGIC)
+        try:
+            self._write(magic)
+        except SourceError:
+            self._file.close()
+            raise
 
     def add(self, message: bytes, received: float | None = None) -> None:
-        """Append one message."""
-        self._file.write(record(message, received))
+        """Append one message; SourceError where the disk does not take all of it."""
+        self._write(record(message, received))
+
+    def _write(self, data: bytes) -> None:
+        with _writing(self.path):
+            # A disk that fills up takes the first part and says so only to who brings the rest.
+            while data:
+                data = data[self._file.write(data) :]
 
     def close(self) -> None:
         """Close the file."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -134,6 +137,61 @@ def test_writing_goes_on_behind_a_torn_record(tmp_path: Path) -> None:
     good, bad = split(path)
     assert good == [FRAMES[0], *FRAMES[2:4]]
     assert len(bad) == 1
+
+
+@pytest.mark.parametrize("size", range(len(capture.MAGIC)))
+def test_writing_goes_on_behind_a_torn_magic(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "x.cmcap"
+    path.write_bytes(capture.MAGIC[:size])
+    write_capture(path, FRAMES[:2])
+    assert messages(path) == FRAMES[:2]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"node,value\n1,2\n", b"x", b"\x89PNG\r\n\x1a\n", b"".join(FRAMES), FRAMES[0].hex().encode(), capture.MAGIC[1:]],
+    ids=["csv", "one-byte", "png", "sequence", "text", "headless"],
+)
+def test_a_file_that_is_no_capture_is_refused_and_keeps_its_bytes(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "own.csv"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"own\.csv.*no capture"):
+        capture.CaptureWriter(path)
+    assert path.read_bytes() == content
+
+
+def test_a_disk_that_takes_no_magic_is_named() -> None:
+    with pytest.raises(SourceError, match="cannot write /dev/full: No space"):
+        capture.CaptureWriter("/dev/full")
+
+
+def test_a_record_of_which_the_disk_takes_only_a_part_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.cmcap"
+    frame, room = FRAMES[0], len(capture.MAGIC) + len(record(FRAMES[0], 1.0)) + 5
+    with capture.CaptureWriter(path) as writer:
+        writer.add(frame, 1.0)
+        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        try:
+            with pytest.raises(SourceError, match=r"cannot write .*x\.cmcap"):
+                writer.add(frame, 2.0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, ignored)
+    good, bad = split(path)
+    assert good == [frame]
+    assert [item.code for item in bad] == ["capture_torn"]
+
+
+def test_a_pipe_takes_a_capture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_capture(tmp_path / "pipe", FRAMES[:1])
+        assert messages(os.read(reader, 1 << 16)) == FRAMES[:1]
+    finally:
+        os.close(reader)
 
 
 def test_a_broken_sequence_says_what_is_lost_and_invents_nothing() -> None:

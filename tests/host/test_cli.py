@@ -78,6 +78,17 @@ def test_kept_aside_frames_can_be_looked_at_again(tmp_path: Path) -> None:
     assert [aside.data for aside in decoder.aside] == [bad]
 
 
+def test_bad_frames_are_not_kept_in_a_file_that_is_no_capture(tmp_path: Path) -> None:
+    (tmp_path / "x.hex").write_text(f"{batch(0).hex()}\n{batch(1)[:-1].hex()}\n")
+    (tmp_path / "own.csv").write_text("node,value\n1,2\n")
+    done = run("decode", "--json", "--on-error", "keep", "--aside", "own.csv", "x.hex", cwd=tmp_path)
+    assert done.returncode == 1
+    assert b"own.csv" in done.stderr
+    assert b"no capture" in done.stderr
+    assert done.stdout == b"", "it is refused before the work"
+    assert (tmp_path / "own.csv").read_text() == "node,value\n1,2\n"
+
+
 def test_fail_stops_at_once(tmp_path: Path) -> None:
     (tmp_path / "x.hex").write_text(f"{batch(1).hex()[:-2]}\n{batch(2).hex()}\n")
     done = run("decode", "--json", "--on-error", "fail", tmp_path / "x.hex")

@@ -36,6 +36,8 @@ def run(
         raise UsageError(f"--on-error {on_error} means nothing", "", f"It is one of {', '.join(ON_ERROR)}.")
     if node is not None and (len(node) != 12 or set(node) - set("0123456789abcdef")):
         raise UsageError(f"{node!r} is no node id", "", "A node id has 12 hexadecimal digits in lower case.")
+    if on_error == "keep":
+        capture.missing_magic(aside)  # a file that is no capture is refused before the work, not in the middle of it
     work = _Decoding(keys, on_error, aside, node)
     options = Options(read_stations(str(stations)) if stations is not None else {})
     try:
