@@ -292,6 +292,11 @@ def collect_from(
             password = password_file.read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
             raise UsageError(f"cannot read the password file {password_file}", error.strerror or "") from error
+        except UnicodeDecodeError:
+            # The decoder's error holds the bytes, which are a secret.
+            raise UsageError(
+                f"cannot read the password file {password_file}", "it is no UTF-8 text", "Write the password as UTF-8."
+            ) from None
     opener = open_keys(keys)
     subscriber = Subscriber(broker, topic, client_id, password, str(ca_file) if ca_file else None, log)
     writer = CaptureWriter(capture) if capture is not None else None

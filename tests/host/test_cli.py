@@ -138,6 +138,58 @@ def test_a_closed_pipe_is_no_error_to_talk_about(day: Path) -> None:
     assert done.stderr == b""
 
 
+def into_a_full_disk(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    with Path("/dev/full").open("wb") as full:
+        return subprocess.run(
+            [sys.executable, "-m", "citymote", *map(str, arguments)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=cwd,
+        )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("decode", "--json", "day.cmcap"),
+        ("decode", "--format", "parquet", "day.cmcap"),
+        ("export", "s.db", "--json"),
+        ("version", "--json"),  # nothing before the last flush
+    ],
+    ids=" ".join,
+)
+def test_a_full_disk_behind_standard_output_is_a_sentence(
+    day: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    with open_store(tmp_path / "s.db") as store:
+        store.add(Decoder().frames(batches(5)))
+    done = into_a_full_disk(*arguments, cwd=day.parent)
+    assert done.returncode == 1
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("citymote: cannot write the output: No space left on device.")
+
+
+def test_an_error_before_a_full_disk_is_said_and_both_are_sentences(day: Path) -> None:
+    (day.parent / "bad.hex").write_text("89\n")
+    done = into_a_full_disk("decode", "--json", "--on-error", "fail", day, "bad.hex", cwd=day.parent)
+    assert done.returncode == 1
+    assert all(line.startswith("citymote: ") for line in done.stderr.splitlines()), done.stderr
+
+
+def test_a_password_file_that_is_no_text_is_refused_without_a_word_of_it(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"\xffhunter2\n")
+    done = run("collect", "mqtt://127.0.0.1:1", "--allow-unsealed", "--password-file", "secret", cwd=tmp_path)
+    assert done.returncode == 1
+    said = done.stderr.decode()
+    assert "cannot read the password file secret: it is no UTF-8 text" in said
+    assert "Traceback" not in said
+    assert "hunter2" not in said
+    assert "xff" not in said
+
+
 def verbs(command: Any = None, path: tuple[str, ...] = ()) -> list[Any]:
     """Every command that there is, however deep."""
     command = command or get_command(application())

@@ -5,6 +5,7 @@ was wrong (typer's), 130 that the user pressed Ctrl-C. Results go to standard ou
 error.
 """
 
+import errno
 import functools
 import os
 import sys
@@ -27,6 +28,10 @@ KeysOption = Annotated[
 ]
 FORMATS = "text, jsonl, csv, parquet, senml, senml-cbor, sensorthings, ngsi-ld, descriptors"
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
+
+
+# What a write meets where no more fits: a full disk, a quota, a limit on files. Nothing else in a verb has these.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Status:
@@ -66,21 +71,36 @@ def guarded(verb: Callable[P, int | None]) -> Callable[P, None]:
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            status = verb(*args, **kwargs) or 0
+            try:
+                status = verb(*args, **kwargs) or 0
+            except CitymoteError as error:
+                say(f"citymote: {error}")
+                status = 1
             sys.stdout.flush()
         except BrokenPipeError:
-            # The reader of our output has seen enough (`| head`): what Python would still flush has nowhere to go.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # The reader of our output has seen enough (`| head`).
+            _drop_output()
+            status = 1
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            what = error.filename or "the output"  # a write, unlike an open, does not know the name
+            say(f"citymote: cannot write {what}: {error.strerror}. Make room, and run it again.")
+            _drop_output()
             status = 1
         except KeyboardInterrupt:
             status = 130
-        except CitymoteError as error:
-            say(f"citymote: {error}")
-            status = 1
         if status:
             raise typer.Exit(status)
 
     return run
+
+
+def _drop_output() -> None:
+    """What Python would still flush when it ends has nowhere to go."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 @contextmanager
