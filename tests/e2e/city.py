@@ -169,7 +169,10 @@ def bare_frames(store: Path) -> list[bytes]:
 
 @dataclass
 class City:
-    """Nodes at the stations of `data`, all their files in `folder`. `settings` go to every node."""
+    """Nodes at the stations of `data`, all their files in `folder`. `settings` go to every node.
+
+    `heap` is what each has, in KB; left out, it has the demo's plenty, and garbage that may lie for a faster run.
+    """
 
     folder: Path
     data: Dataset
@@ -180,6 +183,7 @@ class City:
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     restarts: tuple[int, ...] = ()
     off: int = 0
+    heap: int | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -231,7 +235,8 @@ class City:
             prepare=ready,
             on_event=self._heard,
             timeout=PATIENCE,
-            garbage=GARBAGE,
+            heap=None if self.heap is None else f"{self.heap}k",
+            garbage=GARBAGE if self.heap is None else 0,
         ) as fleet:
             self.results = fleet.run()
         return self.results

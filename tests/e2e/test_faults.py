@@ -69,8 +69,8 @@ def test_a_broker_that_refuses_connections_at_first_gets_everything_later(tmp_pa
     city.judge()
 
 
-def test_a_broker_that_vanishes_for_ten_minutes_costs_nothing(tmp_path: Path, broker: Broker) -> None:
-    city = small_city(tmp_path)
+def broker_that_vanishes(tmp_path: Path, broker: Broker, heap: int | None = None) -> City:
+    city = small_city(tmp_path, heap=heap)
     collecting = city.collect(broker.url)
 
     def prepare(node: VirtualNode) -> None:
@@ -80,8 +80,23 @@ def test_a_broker_that_vanishes_for_ten_minutes_costs_nothing(tmp_path: Path, br
     city.run(broker.url, prepare)
     collecting.close()
     city.ended_well()
-    assert any("broker" in line.text for line in city.nodes["0001"].logs if line.level <= 1), "the node noticed"
+    said = city.nodes["0001"].logs
+    assert any("broker" in line.text for line in said if line.level <= 1), "the node noticed"
     city.judge()
+    return city
+
+
+def test_a_broker_that_vanishes_for_ten_minutes_costs_nothing(tmp_path: Path, broker: Broker) -> None:
+    broker_that_vanishes(tmp_path, broker)
+
+
+@pytest.mark.usefixtures("micropython32")
+def test_a_broker_that_vanishes_costs_nothing_in_what_an_esp32_leaves_an_application(
+    tmp_path: Path, broker: Broker
+) -> None:
+    node = broker_that_vanishes(tmp_path, broker, heap=100).nodes["0001"]
+    assert (node.heap, node.garbage) == ("100k", 0)
+    assert not [line.text for line in node.logs if "MemoryError" in line.text]
 
 
 def test_a_broker_that_is_gone_at_the_end_leaves_the_rows_in_the_nodes_store(tmp_path: Path, broker: Broker) -> None:

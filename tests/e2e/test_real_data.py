@@ -86,9 +86,12 @@ def cut(source: Path, target: Path, nodes: int, change: Callable[[list[str]], No
     return target
 
 
-def played(folder: Path, data: dataset.Dataset, chips: int = CHIPS, listening: int = 0) -> City:
+def played(
+    folder: Path, data: dataset.Dataset, chips: int = CHIPS, listening: int = 0, heap: int | None = None
+) -> City:
     """A city that has lived through its data; the first `listening` nodes render a minute of sound an hour."""
-    city = City(folder, data, chips=chips, sound=True, settings={"batch": 10, "max_delay": 0, "time_earliest": 0})
+    settings = {"batch": 10, "max_delay": 0, "time_earliest": 0}
+    city = City(folder, data, chips=chips, sound=True, settings=settings, heap=heap)
     for pole in city.poles[:listening]:
         pole.plan.heard = "minute"
     with Broker() as broker:
@@ -138,6 +141,16 @@ def test_nothing_of_a_day_in_seoul_is_lost_or_changed(seoul: City) -> None:
     verdict = seoul.verdict()
     assert (verdict.lost, verdict.duplicates, verdict.mismatches) == (0, 0, 0), verdict.examples
     assert verdict.stored >= NODES * 24 * 20
+
+
+@pytest.mark.usefixtures("micropython32")
+def test_a_node_of_seoul_lives_its_day_in_what_an_esp32_leaves_an_application(sdot: Path, tmp_path: Path) -> None:
+    city = played(tmp_path / "city", dataset.read_csv(sdot).head(1), chips=1, listening=1, heap=100)
+    assert set(NAMED) <= {sensor["driver"] for sensor in board(city, 0)}
+    (node,) = city.nodes.values()
+    assert (node.heap, node.garbage) == ("100k", 0)
+    assert not [line.text for line in node.logs if "MemoryError" in line.text]
+    city.judge()
 
 
 @pytest.mark.parametrize("header", LISTED)
