@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -314,11 +313,3 @@ def rows_around(city: City, instants: Iterable[int]) -> set[int]:
                 if moment - 2 <= row * interval < moment + interval:
                     times.add(row * interval)
     return times
-
-
-def patiently(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait for what another process does and cannot tell us."""
-    end, pause = time.monotonic() + seconds, threading.Event()
-    while not done():
-        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        pause.wait(0.02)
