@@ -1,7 +1,10 @@
 """What the virtual node costs its host: a transaction on a wire, a wake-up, a start, and how many run in real time.
 
-`measure()` returns {metric: number}. Times are this machine's. Nodes per core: the processor time of node and host
-together for six hours of a node that samples every two minutes and stores, against those six hours.
+`measure()` returns {metric: number}. Times are this machine's. Nodes per core that run in real time: the processor time
+that hours of a node take, against those hours. The node samples every two minutes and publishes sealed frames until
+each is acknowledged; its share of the host, of the broker and of a subscriber is counted with it. It replays a row, has
+six chips, or has a microphone beside these, whose sound is rendered for one minute an hour (as `citymote simulate`
+does) or all the time.
 """
 
 from __future__ import annotations
@@ -9,11 +12,16 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tests.bench.measuring import fastest
+from tests.firmware.collecting import Collector
 from tests.support.node import said, scripted
 
-from citymote import boards
+from citymote import Decoder, boards
+from citymote.broker import Broker
+from citymote.demo.city_nodes import HEAP
+from citymote.keys import KeyFile, Opener
 from citymote.testing.bridge import Wiring
 from citymote.testing.emul.base import I2CChip, Microphone
 from citymote.testing.vm import VirtualNode
@@ -81,26 +89,36 @@ def start(folder: Path) -> dict[str, float]:
     return {"virtual.start_ms": 1000 * fastest(once, 10), "virtual.first_start_ms": 1000 * fastest(fresh, 10)}
 
 
-def real_time(folder: Path, name: str, board: dict[str, object]) -> dict[str, float]:
+def real_time(folder: Path, name: str, board: dict[str, Any], heard: str, hours: int) -> dict[str, float]:
     world = World(T0)
     for quantity, value in CITY.items():
         world.constant(quantity, value)
-    node = VirtualNode(
-        folder / name, board=board, settings={"interval": 120, "until": T0 + HOURS * 3600, "drain": 0},
-        wiring=wire(board, world), start_time=T0, heap="400k",  # the figure is time; heap is measured elsewhere
-    )  # fmt: skip
-    before = os.times()
-    node.start()
-    ending = node.wait(280, check=False)  # without a broker its frames wait, which its exit code says
-    after = os.times()
-    if ending.report.get("rows") != HOURS * 30:
-        raise RuntimeError(f"{name}: {ending}\n{node.last_words()}")
+    keys = KeyFile.create(folder / f"{name}.keys")
+    with Broker() as broker, Collector(broker.port) as collector:
+        settings = {
+            "interval": 120, "until": T0 + hours * 3600, "broker_host": "127.0.0.1", "broker_port": broker.port,
+            "collector_key": keys.collectors[-1].public.hex(),
+        }  # fmt: skip
+        node = VirtualNode(
+            folder / name, board=board, settings=settings, wiring=wire(board, world, heard=heard), start_time=T0,
+            heap=f"{HEAP}k",
+        )  # fmt: skip
+        before = os.times()
+        node.start()
+        ending = node.wait(280)
+        after = os.times()
+        frames = collector.wait(ending.report["acked"])
+    keys.add_node(bytes.fromhex(node.event_data("identity")[0]["public_key"]))
+    batches = [one for one in Decoder(Opener(keys)).frames(frames) if one.sealed and one.kind == "batch"]
+    rows = len({sample.time for batch in batches for sample in batch.samples()})
+    if rows != hours * 30:
+        raise RuntimeError(f"{name}: {rows} rows in sealed frames; {ending}\n{node.last_words()}")
     spent = sum(after[:4]) - sum(before[:4])
-    return {f"virtual.nodes_per_core.{name}": HOURS * 3600 / spent}
+    return {f"virtual.nodes_per_core.{name}": hours * 3600 / spent}
 
 
 def measure() -> dict[str, float]:
-    replay: dict[str, object] = {
+    replay: dict[str, Any] = {
         "board": "replay",
         "sensors": [{"driver": "replay", "bus": "uart1", "settings": {"quantities": list(CITY)}}],
     }
@@ -109,6 +127,11 @@ def measure() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         metrics = wires(folder) | start(folder)
-        for kind, board in (("replay", replay), ("chips", silent)):
-            metrics |= real_time(folder, kind, board)
+        for kind, board, heard, hours in (
+            ("replay", replay, "never", HOURS),
+            ("chips", silent, "never", HOURS),
+            ("sound_a_minute_an_hour", chips, "minute", HOURS),
+            ("sound_always", chips, "always", 1),
+        ):
+            metrics |= real_time(folder, kind, board, heard, hours)
     return metrics
