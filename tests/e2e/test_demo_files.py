@@ -11,15 +11,20 @@ import pytest
 from tests.e2e.city import demo
 
 from citymote import registry
+from citymote.demo.mapping import EARLIEST, LATEST
 
 pytestmark = pytest.mark.usefixtures("run_vm")
 
+START = 1_767_225_600  # 2026-01-01
 
-def played(folder: Path, columns: Mapping[str, Sequence[float]], interval: int = 600) -> tuple[int, set[str]]:
+
+def played(
+    folder: Path, columns: Mapping[str, Sequence[float]], interval: int = 600, start: int = START
+) -> tuple[int, set[str]]:
     """One node plays these columns, and all comes back. The number of readings, and the drivers that made them."""
     lines = [",".join(("t", *columns))]
     for index, row in enumerate(zip(*columns.values(), strict=True)):
-        lines.append(",".join((str(946684800 + 820454400 + index * interval), *map(str, row))))
+        lines.append(",".join((str(start + index * interval), *map(str, row))))
     (folder / "own.csv").write_text("\n".join(lines) + "\n")
     named = "\n".join(f'{name} = "{name}"' for name in columns)
     (folder / "own.toml").write_text(
@@ -86,3 +91,18 @@ def test_chips_say_all_up_to_the_ends_of_their_ranges(tmp_path: Path) -> None:
 def test_a_long_calm_in_a_file_is_wind_of_zero_and_no_cut_wire(tmp_path: Path) -> None:
     readings, drivers = played(tmp_path, {"wind_speed": (0,) * 800}, 60)
     assert (readings, drivers) == (800, {"anemometer"})
+
+
+@pytest.mark.parametrize("interval", [60, 86400])
+def test_the_first_and_the_last_times_that_are_read_can_be_played(tmp_path: Path, interval: int) -> None:
+    epoch = 946_684_800
+    for start in (EARLIEST + epoch, LATEST + epoch - 1 - 2 * interval):
+        folder = tmp_path / str(start)
+        folder.mkdir()
+        readings, _ = played(folder, {"temperature": (1, 2, 3), "humidity": (1, 2, 3)}, interval, start)
+        assert readings == 6
+
+
+def test_a_wind_from_360_degrees_comes_back_as_north(tmp_path: Path) -> None:
+    readings, drivers = played(tmp_path, {"wind_direction": (360, 359.5, 180)})
+    assert (readings, drivers) == (3, {"wind_vane"})

@@ -69,12 +69,12 @@ def test_smart_citizen_preamble_and_null_cells(tmp_path: Path) -> None:
 
 def test_lines_in_one_interval_are_averaged_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
-    path.write_text("t,x\n0,10\n30,20\n120,40\n")
+    path.write_text("t,x\n1577836800,10\n1577836830,20\n1577836920,40\n")
     own = tmp_path / "own.toml"
     own.write_text('interval = 120\n[time]\ncolumns = ["t"]\nformat = "unix"\n[columns]\nx = "temperature"\n')
     data = dataset.read_csv(path, own)
     assert data.merged == 1
-    # 0 belongs to the interval that ends there, 30 and 120 to the next one.
+    # 0 h belongs to the interval that ends there, half a minute and two minutes later to the next one.
     assert [row.get(q.TEMPERATURE) for row in data.stations[0].rows] == [100, 300]
 
 
@@ -119,6 +119,48 @@ BAD_MAPPINGS = [
     ('[time]\ncolumns = ["t"]\nzone = "KST"\n[columns]\nx = "co2"', "is not like"),
     ('base = "seoul"', "is not built in"),
     ("interval = [", "cannot be read"),
+    ("base = 5", "is not built in"),
+    ('time = 5\n[columns]\nx = "co2"', "time is no table"),
+    ('[time]\ncolumns = "time"\n[columns]\nx = "co2"', "columns is no list of texts.*Write it so"),
+    ('[time]\ncolumns = ["t"]\ntimezone = "+09:00"\n[columns]\nx = "co2"', "unknown key 'timezone'.*zone"),
+    ('[time]\ncolumns = ["t"]\nzone = "+09:75"\n[columns]\nx = "co2"', "is not like"),
+    ('[time]\ncolumns = ["t"]\nzone = 9\n[columns]\nx = "co2"', "zone is no text"),
+    ('[time]\ncolumns = ["t"]\nformat = "%Q"\n[columns]\nx = "co2"', "'%Q' is no time format"),
+    *[
+        (f'{line}\n[time]\ncolumns = ["t"]\n[columns]\nx = "co2"', said)
+        for line, said in (
+            ('delimiter = ";;"', "delimiter is not one character"),
+            ("delimiter = '\"'", "delimiter is not one character"),
+            ('encoding = "utf-99"', "utf-99"),
+            ('encoding = "base64"', "base64"),
+            ("encoding = 8", "encoding is no text"),
+            ("dead = 5", "dead is no table"),
+            ('absent = "NA"', "absent is no list of texts"),
+            ("absent = [0]", "absent is no list of texts"),
+            ("detect = 5", "detect is no list of texts"),
+            ("node = 5", "node is no text"),
+            ("interval = true", "1 to 86400"),
+        )
+    ],
+    *[
+        (f'[time]\ncolumns = ["t"]\n[columns]\nx = {{quantity = "co2", {entry}}}', said)
+        for entry, said in (
+            ('factor = "x"', "column 'x': factor is no number"),
+            ("factor = nan", "factor is no number"),
+            ("factor = true", "factor is no number"),
+            ("factor = 0", "factor 0"),
+            ("offset = inf", "offset is no number"),
+            ("absent = 5", "absent is no list of texts"),
+        )
+    ],
+    *[
+        (f'[time]\ncolumns = ["t"]\n[columns]\nx = "co2"\n[dead]\n{entry}', said)
+        for entry, said in (
+            ("co2 = nan", "co2 is no number"),
+            ("co2 = 1e12", "co2 is out of any range"),
+            ("happiness = 1", "unknown quantity 'happiness'"),
+        )
+    ],
 ]
 
 
@@ -126,8 +168,9 @@ BAD_MAPPINGS = [
 def test_a_bad_mapping_is_refused_with_its_key(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "m.toml"
     path.write_text(text)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said) as refused:
         mapping.load(path)
+    assert str(path) in str(refused.value)
 
 
 def test_every_built_in_mapping_loads() -> None:

@@ -2,29 +2,32 @@
 interval.
 
 A row stamped T holds the world's values in (T - interval, T], which is what a node's sample with time T must bring
-back. Published files come in through a mapping; rows that fall into the same interval are averaged and counted, cells
-that hold no number are absent, and what cannot be read at all is an error that names file, line and column.
+back. Published files come in through a mapping; lines that fall into the same interval are merged and counted, cells
+with a text that the mapping names are absent, and what cannot be read or said is an error with file, line and column.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
-import math
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from citymote import registry
 from citymote.errors import SourceError, UsageError
+from citymote.reading import moment
 
 from . import mapping as mappings
+from . import merging
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_ROWS = 20_000_000  # a year of 2,500 nodes every half hour; beyond it the file belongs into a database
+MAX_EMPTY = 100_000  # intervals of one node without a line, 69 days of minutes: it lives through each
+MAX_EMPTIES = 10_000_000  # of all nodes
 
 
 @dataclass(slots=True)
@@ -80,7 +83,8 @@ def read_csv(path: str | Path, mapping: str | Path | None = None) -> Dataset:
     where."""
     file = Path(path)
     chosen = mappings.load(mapping) if mapping is not None else detect(file)
-    return _assemble(file, chosen, _cells(file, chosen))
+    notes: list[str] = []
+    return _assemble(file, chosen, _cells(file, chosen, notes), notes)
 
 
 def detect(path: Path) -> mappings.Mapping:
@@ -92,7 +96,7 @@ def detect(path: Path) -> mappings.Mapping:
         try:
             with path.open(encoding=candidate.encoding, newline="") as file:
                 header: list[str] = next(csv.reader([file.readline()], delimiter=candidate.delimiter), list[str]())
-        except UnicodeError:
+        except (UnicodeError, csv.Error):
             continue
         except OSError as error:
             raise SourceError(f"{path} cannot be read", error.strerror or str(error)) from None
@@ -105,30 +109,30 @@ def detect(path: Path) -> mappings.Mapping:
     )
 
 
-def _cells(path: Path, mapping: mappings.Mapping) -> Iterator[tuple[str, int, dict[int, float]]]:
-    """(node, time, values) of every usable line."""
+def _cells(path: Path, mapping: mappings.Mapping, notes: list[str]) -> Iterator[tuple[str, int, dict[int, float]]]:
+    """(node, time, values) of every usable line; `notes` hears what was left out."""
     try:
         with path.open(encoding=mapping.encoding, newline="") as file:
             reader = csv.reader(file, delimiter=mapping.delimiter, strict=True)
             header = [cell.strip() for cell in next(reader, list[str]())]
-            missing = [
-                name
-                for name in (*mapping.time_columns, *mapping.columns, *([mapping.node] if mapping.node else []))
-                if name not in header
-            ]
-            # A mapped column may be missing (another export of the same make); time and node may not.
-            vital = [name for name in missing if name in mapping.time_columns or name == mapping.node]
-            if vital or len([name for name in missing if name in mapping.columns]) == len(mapping.columns):
-                raise SourceError(
-                    f"{path} has no column {(vital or missing)[0]!r}",
-                    f"the mapping {mapping.name} asks for it",
-                    "Check the mapping or the delimiter.",
-                )
-            at = {name: header.index(name) for name in header if name in header}
+            vital = (*mapping.time_columns, *([mapping.node] if mapping.node else []))
+            missing = [name for name in mapping.columns if name not in header]
+            # Another export of the same make may lack a column; who wrote a mapping for this file has misspelt one.
+            needed = missing if mapping.own or len(missing) == len(mapping.columns) else []
+            for name in (*vital, *needed):
+                if name not in header:
+                    raise SourceError(
+                        f"{path} has no column {name!r}",
+                        f"the mapping {mapping.name} asks for it, and the header is {', '.join(header)[:200]!r}",
+                        "Check the mapping or the delimiter.",
+                    )
+            if missing:
+                notes.append(f"{path} has no column {', '.join(map(repr, missing))}; what it would fill is not played")
+            at = {name: header.index(name) for name in header}
             time_at = [at[name] for name in mapping.time_columns]
             node_at = at[mapping.node] if mapping.node else None
             value_at = [(at[name], name, column) for name, column in mapping.columns.items() if name in at]
-            yield from _lines(path, mapping, reader, time_at, node_at, value_at, len(header))
+            yield from _lines(path, mapping, reader, time_at, node_at, value_at, len(header), notes)
     except UnicodeError as error:
         raise SourceError(
             f"{path} is not {mapping.encoding} text", str(error), "Name its encoding in a mapping file."
@@ -147,8 +151,9 @@ def _lines(
     node_at: int | None,
     value_at: list[tuple[int, str, mappings.Column]],
     width: int,
+    notes: list[str],
 ) -> Iterator[tuple[str, int, dict[int, float]]]:
-    preamble = True
+    preamble: list[str] | None = []
     for number, line in enumerate(reader, 2):
         if number > MAX_ROWS:
             raise SourceError(f"{path} has more than {MAX_ROWS} lines", "", "Cut it, or load it into a database.")
@@ -158,37 +163,50 @@ def _lines(
             raise SourceError(
                 f"{path} line {number}", f"{len(line)} cells where the header has {width}", "The file may be truncated."
             )
+        told = " ".join(line[index] for index in time_at)
         try:
             time = mapping.time([line[index] for index in time_at])
-        except ValueError:
+        except (ValueError, OverflowError):
             # Some makes put lines of units and titles under the header; after the first good line a bad time is an
             # error.
-            if preamble:
-                continue
+            if preamble is None:
+                raise SourceError(f"{path} line {number}", f"no time in {told!r}") from None
+            preamble.append(f"{told!r} in line {number}")
+            continue
+        if not mappings.EARLIEST <= time < mappings.LATEST:
+            mend = 'Milliseconds? Say so with format = "unix_ms" in the mapping\'s [time].'
             raise SourceError(
-                f"{path} line {number}", f"no time in {' '.join(line[index] for index in time_at)!r}"
-            ) from None
-        preamble = False
+                f"{path} line {number}",
+                f"the time {told!r} is not from 2000-01-03 to 2135-12-31, which is all that a node knows",
+                mend if mapping.time_format == "unix" and time >= mappings.LATEST else "",
+            )
+        if preamble:
+            more = f" and {len(preamble) - 3} more" if len(preamble) > 3 else ""
+            notes.append(f"{path} begins with lines that hold no time: {', '.join(preamble[:3])}{more}; not played")
+        preamble = None
         values: dict[int, float] = {}
         for index, name, column in value_at:
             text = line[index].strip()
-            if text.lower() in mapping.absent or text in column.absent:
+            if text.lower() in mapping.absent or text.lower() in column.absent:
                 continue
             try:
-                value = float(text) * column.factor + column.offset
-            except ValueError:
+                value = mappings.number(text) * column.factor + column.offset
+                merging.integer(column.quantity, value)
+            except ValueError as error:
                 raise SourceError(
                     f"{path} line {number}, column {name!r}",
-                    f"{text!r} is no number",
+                    f"{text!r} {error}",
                     "Name texts that mean absent in the mapping's `absent`.",
                 ) from None
-            if not math.isfinite(value) or abs(value) * 10**column.quantity.decimals >= 2**31:
-                raise SourceError(f"{path} line {number}, column {name!r}", f"{text!r} is out of any range")
             values[column.quantity.id] = value
         yield (line[node_at].strip() if node_at is not None else path.stem), time, values
+    if preamble:
+        raise SourceError(f"{path} has no readings", f"no time in {preamble[0]}", "Check the mapping's [time].")
 
 
-def _assemble(path: Path, mapping: mappings.Mapping, cells: Iterator[tuple[str, int, dict[int, float]]]) -> Dataset:
+def _assemble(
+    path: Path, mapping: mappings.Mapping, cells: Iterator[tuple[str, int, dict[int, float]]], notes: list[str]
+) -> Dataset:
     by_node: dict[str, list[tuple[int, dict[int, float]]]] = {}
     for node, time, values in cells:
         if values or mapping.interval is not None:
@@ -197,21 +215,25 @@ def _assemble(path: Path, mapping: mappings.Mapping, cells: Iterator[tuple[str, 
         raise SourceError(f"{path} has no readings", "not one line with a time and a value", "Check the mapping.")
     interval = mapping.interval or _median_step(by_node)
     merged = 0
+    lasts: set[str] = set()
     stations: list[Station] = []
-    notes: list[str] = []
     for node, lines in by_node.items():
         slots: dict[int, list[dict[int, float]]] = {}
-        for time, values in lines:
+        for time, values in sorted(lines, key=itemgetter(0)):
             slots.setdefault(-(-time // interval), []).append(values)
         merged += sum(len(found) - 1 for found in slots.values())
         first, last = min(slots), max(slots)
-        if last - first >= 10_000_000 // max(1, len(by_node)):
+        if last - first + 1 - len(slots) > min(MAX_EMPTY, MAX_EMPTIES // len(by_node)):
+            before, after = max(itertools.pairwise(slots), key=lambda pair: pair[1] - pair[0])
             raise SourceError(
-                f"{path}: node {node} spans {last - first} intervals of {interval} s",
-                "its times are far apart",
-                "Set the interval in a mapping file.",
+                f"{path}: node {node} has no line between {moment(before * interval)} and {moment(after * interval)}",
+                f"that would be {after - before - 1} empty intervals of {interval} s",
+                "Correct the line that lies so far away, cut the file there, or set a longer interval in a mapping.",
             )
-        rows = [_row(slots.get(slot, [])) for slot in range(first, last + 1)]
+        try:
+            rows = [merging.row(slots.get(slot, ()), lasts) for slot in range(first, last + 1)]
+        except ValueError as error:
+            raise SourceError(f"{path}: node {node}, lines of one interval together", str(error)) from None
         for quantity, dead in mapping.dead.items():
             present = [row[quantity] for row in rows if quantity in row]
             if present and all(value == dead for value in present):
@@ -219,18 +241,12 @@ def _assemble(path: Path, mapping: mappings.Mapping, cells: Iterator[tuple[str, 
                     row.pop(quantity, None)
         stations.append(Station(node, first * interval, rows))
     if merged:
-        notes.append(f"{merged} lines fell into an interval that already had one and were averaged with it")
-    return Dataset(mapping.title, interval, stations, merged, notes)
-
-
-def _row(lines: list[dict[int, float]]) -> dict[int, int]:
-    row: dict[int, int] = {}
-    for quantity in sorted({quantity for line in lines for quantity in line}):
-        values = [line[quantity] for line in lines if quantity in line]
-        row[quantity] = registry.quantity(quantity).integer(
-            values[0] if len(values) == 1 else sum(values) / len(values)
+        notes.append(
+            f"{merged} lines fell into an interval of {interval} s that already had one and were merged with it"
         )
-    return row
+    if lasts:
+        notes.append(f"the last of an interval's lines stands for {', '.join(sorted(lasts))}, which cannot be merged")
+    return Dataset(mapping.title, interval, stations, merged, notes)
 
 
 def _median_step(by_node: dict[str, list[tuple[int, dict[int, float]]]]) -> int:
