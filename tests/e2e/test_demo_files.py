@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,18 @@ def test_the_first_and_the_last_times_that_are_read_can_be_played(tmp_path: Path
 def test_a_wind_from_360_degrees_comes_back_as_north(tmp_path: Path) -> None:
     readings, drivers = played(tmp_path, {"wind_direction": (360, 359.5, 180)})
     assert (readings, drivers) == (3, {"wind_vane"})
+
+
+def test_where_a_station_was_not_at_work_nothing_is_absent(tmp_path: Path) -> None:
+    """Two stations, one early, one late in the day, the late one with an empty cell."""
+    lines = ["t,where,x"]
+    lines += [f"{START + hour * 3600},early,{hour}" for hour in (0, 1, 2)]
+    lines += [f"{START + hour * 3600},late,{value}" for hour, value in ((20, 20), (21, ""), (22, 22))]
+    (tmp_path / "own.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "own.toml").write_text(
+        'interval = 3600\nnode = "where"\n[time]\ncolumns = ["t"]\nformat = "unix"\n[columns]\nx = "uv_index"\n'
+    )
+    out = tmp_path / "out"
+    demo(out, "--data", tmp_path / "own.csv", "--mapping", tmp_path / "own.toml", "--claim", 0).good()
+    cells = re.findall(r"<td>([^<]*)</td>", (out / "report.html").read_text("utf-8"))
+    assert cells[1:3] == ["5", "1"], "readings, absent"

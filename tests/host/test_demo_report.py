@@ -39,6 +39,13 @@ def test_nothing_measured_is_said_and_not_drawn() -> None:
     assert "absent throughout" in page([Series("a", [None, None])])
 
 
+def test_only_what_came_as_absent_is_counted_as_absent() -> None:
+    # The first node was at work in the first half of the page, the second in the other.
+    series = [Series("a", [1.0, None, None, None], absent=1), Series("b", [None, None, 2.0, 3.0])]
+    ((_, _, readings, absent, *_),) = report.summary({q.PM2_5: series})
+    assert (readings, absent) == (3, 1)
+
+
 def test_directions_are_dots_because_359_and_1_are_neighbours() -> None:
     text = page([Series("a", [359.0, 1.0])], q.WIND_DIRECTION)
     assert 'class="d"' in text

@@ -45,10 +45,14 @@ th{color:var(--soft);font-weight:500;font-size:13px}.wrap{overflow-x:auto}
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One node's readings of one quantity: value or None for each of the page's instants."""
+    """One node's readings of one quantity: value or None for each of the page's instants.
+
+    `absent` of the empty instants are readings that came as absent; at the others the node was not at work.
+    """
 
     node: str
     values: Sequence[float | None]
+    absent: int = 0
 
 
 def page(
@@ -92,7 +96,7 @@ def summary(plots: dict[int, list[Series]]) -> list[tuple[str, str, int, int, st
     for number, series in plots.items():
         quantity = registry.quantity(number)
         found = _numbers(series)
-        absent = sum(len(one.values) for one in series) - len(found)
+        absent = sum(one.absent for one in series)
         numbers = (min(found), median(found), max(found)) if found else ()
         least, middle, most = [f"{value:.{quantity.decimals}f}" for value in numbers] or ["–"] * 3
         rows.append((quantity.name, _unit(quantity), len(found), absent, least, middle, most))

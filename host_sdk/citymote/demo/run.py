@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -353,6 +354,7 @@ def _page(
     start = min(station.start for station in data.stations)
     count = max((station.start - start) // data.interval + len(station.rows) for station in data.stations)
     grid: dict[int, dict[str, list[float | None]]] = {}
+    absent: Counter[tuple[int, str]] = Counter()
     for frame in store.iter_frames():
         if frame.kind != "batch" or frame.node not in expectations:
             continue
@@ -363,8 +365,10 @@ def _page(
             line = grid.setdefault(sample.quantity, {}).setdefault(frame.node, [None] * count)
             if sample.value is not None:
                 line[index] = registry.quantity(sample.quantity).value(sample.value)
+            else:
+                absent[sample.quantity, frame.node] += 1
     plots = {
-        number: [report.Series(node, line) for node, line in sorted(nodes.items())]
+        number: [report.Series(node, line, absent[number, node]) for node, line in sorted(nodes.items())]
         for number, nodes in sorted(grid.items())
     }
     headline = {
