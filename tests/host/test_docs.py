@@ -1,5 +1,5 @@
-"""Pages are true: the examples of docs/decode.md and docs/collect.md run as a user would run them, in a folder with a
-user's files, and what any page names of the checkout and of the command line is there.
+"""Pages are true: the examples of docs/decode.md, collect.md and simulate.md run as a user would run them, in a folder
+with a user's files, and what any page names of the checkout and of the command line is there.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,12 @@ import pytest
 from tests.host.brokers import Broker, Publisher
 from tests.host.making import NODE, batch, batches, write_capture
 from tests.host.test_spec import defined
+from typer.testing import CliRunner
 
 from citymote import Decoder, open_store
+from citymote.cli import application
 from citymote.crypto import HostCrypto
+from citymote.demo import mapping
 from citymote.keys import KeyFile
 from citymote_protocol import p256
 from citymote_protocol.sealing import Sealer
@@ -90,7 +94,35 @@ def test_collecting(desk: Path, broker: Broker) -> None:
     assert (desk / "city-store" / "frames.db").exists()
 
 
-@pytest.mark.parametrize("name", ["decode.md", "collect.md"])
+@pytest.mark.usefixtures("run_vm")
+def test_simulating(tmp_path: Path, broker: Broker) -> None:
+    for kind, text in examples("simulate.md"):
+        run(kind, text.replace("mqtt://localhost", broker.url), tmp_path)
+    with open_store(tmp_path / "street" / "readings.db", create=False) as store:
+        played = [(one.quantity, one.value) for one in store.iter_readings() if one.sensor == 0]
+    assert ("wind_direction", 0.0) in played and ("pressure", 1013.2) in played and ("pm2_5", None) in played
+    with open_store(tmp_path / "city.db", create=False) as store:
+        assert len({frame.node for frame in store.iter_frames()}) == 2
+
+
+def test_the_mapping_that_is_shown_has_every_key() -> None:
+    ((_, text), *_) = examples("simulate.md")
+    table: dict[str, Any] = tomllib.loads(text.split("street.toml <<'END'\n")[1].split("END\n")[0])
+    assert set(table) == mapping.KEYS - {"base", "detect"}, "and the text speaks of these two"
+    assert set(table["time"]) == mapping.TIME_KEYS
+    specs = table["columns"].values()
+    assert {key for spec in specs if not isinstance(spec, str) for key in spec} == mapping.COLUMN_KEYS
+
+
+def test_every_option_of_simulate_is_on_its_page() -> None:
+    shown = set(re.findall(r"--[a-z][a-z-]*", (TOP / "docs" / "simulate.md").read_text(encoding="utf-8")))
+    told = CliRunner().invoke(application(), ["simulate", "--help"]).stdout
+    options = set(re.findall(r"^  (--[a-z-]+)", told, re.MULTILINE))
+    assert "--speed" in options
+    assert options - shown == {"--help", "--json"}
+
+
+@pytest.mark.parametrize("name", ["decode.md", "collect.md", "simulate.md"])
 def test_every_line_of_an_example_is_one_that_is_run(name: str) -> None:
     text = (TOP / "docs" / name).read_text(encoding="utf-8")
     shown = set(re.findall(r"^```(\w+)", text, re.MULTILINE))

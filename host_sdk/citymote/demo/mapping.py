@@ -43,9 +43,9 @@ from citymote.errors import UsageError
 from . import merging
 
 BUILT_IN = Path(__file__).parent / "mappings"
-_KEYS = {"title", "encoding", "delimiter", "node", "interval", "absent", "base", "detect", "time", "columns", "dead"}
-_COLUMN_KEYS = {"quantity", "factor", "offset", "absent"}
-_TIME_KEYS = {"columns", "format", "zone"}
+KEYS = {"title", "encoding", "delimiter", "node", "interval", "absent", "base", "detect", "time", "columns", "dead"}
+COLUMN_KEYS = {"quantity", "factor", "offset", "absent"}
+TIME_KEYS = {"columns", "format", "zone"}
 EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)
 # The wire's times are 32 bits of seconds since 2000. A node starts up to two days before its first row, and works on a
 # little after its last.
@@ -183,8 +183,8 @@ class _Table:
 
 
 def _checked(name: str, where: str, raw: dict[str, Any], own: bool) -> Mapping:
-    top = _Table(where, raw, _KEYS)
-    time = top.inner("time", _TIME_KEYS)
+    top = _Table(where, raw, KEYS)
+    time = top.inner("time", TIME_KEYS)
     time_columns = time.texts("columns")
     if not time_columns:
         raise top.wrong("no [time] with columns")
@@ -224,7 +224,7 @@ def _column(named: _Table, header: str) -> Column:
     if not isinstance(spec, dict) or "quantity" not in spec:
         raise named.wrong(f"column {header!r} names no quantity")
     spec = cast("dict[str, Any]", spec)
-    table = _Table(f"{named.where}, column {header!r}", spec, _COLUMN_KEYS)
+    table = _Table(f"{named.where}, column {header!r}", spec, COLUMN_KEYS)
     factor = table.number("factor", 1.0)
     if not factor:
         raise table.wrong("factor 0 makes every value the same")
