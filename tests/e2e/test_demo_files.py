@@ -18,6 +18,9 @@ pytestmark = pytest.mark.usefixtures("run_vm")
 
 START = 1_767_225_600  # 2026-01-01
 
+CHIPS = {"sps30", "pms5003", "sht4x", "bh1750", "wind_vane", "anemometer", "sound_meter"}
+SLOW = CHIPS - {"sps30", "pms5003", "anemometer"} | {"replay"}
+
 
 def played(
     folder: Path, columns: Mapping[str, Sequence[float]], interval: int = 600, start: int = START
@@ -102,6 +105,22 @@ def test_the_first_and_the_last_times_that_are_read_can_be_played(tmp_path: Path
         folder.mkdir()
         readings, _ = played(folder, {"temperature": (1, 2, 3), "humidity": (1, 2, 3)}, interval, start)
         assert readings == 6
+
+
+@pytest.mark.parametrize(("interval", "drivers"), [(3, {"replay"}), (5, SLOW), (54, SLOW), (60, CHIPS)])
+def test_a_chip_stands_where_it_can_follow_the_files_rows(tmp_path: Path, interval: int, drivers: set[str]) -> None:
+    columns = {
+        "pm2_5": (10, 20),
+        "pm10": (30, 25),
+        "temperature": (10, 20),
+        "humidity": (30, 20),
+        "illuminance": (54_000, 0),
+        "wind_direction": (3, 200),
+        "wind_speed": (1, 3),
+        "laeq": (50, 60),
+    }
+    _, fitted = played(tmp_path, {name: values * 10 for name, values in columns.items()}, interval)
+    assert fitted == drivers
 
 
 def test_a_wind_from_360_degrees_comes_back_as_north(tmp_path: Path) -> None:

@@ -140,6 +140,7 @@ BAD_MAPPINGS = [
             ("detect = 5", "detect is no list of texts"),
             ("node = 5", "node is no text"),
             ("interval = true", "1 to 86400"),
+            ("interval = 420", "420 does not divide a day.*is 400"),
         )
     ],
     *[

@@ -239,6 +239,21 @@ def test_a_line_that_lies_years_away_is_refused_with_both_times(tmp_path: Path) 
     )
 
 
+@pytest.mark.parametrize("head", ["", "interval = 2\n"])
+def test_rows_that_follow_faster_than_a_node_makes_them_are_refused(tmp_path: Path, head: str) -> None:
+    lines = f"t,x\n{AT},1\n{AT + 2},1\n"
+    with pytest.raises(SourceError, match=r"has a row every 2 s: .* Set a longer interval"):
+        read(tmp_path, lines, 'x = "temperature"', head)
+    assert read(tmp_path, lines, 'x = "temperature"', "interval = 3\n").interval == 3
+
+
+@pytest.mark.parametrize(("step", "interval"), [(61, 60), (420, 400), (3600, 3600), (86399, 43200)])
+def test_an_interval_found_in_a_file_divides_a_day_as_a_nodes_must(tmp_path: Path, step: int, interval: int) -> None:
+    data = read(tmp_path, f"t,x\n{AT},1\n{AT + step},2\n", 'x = "temperature"', "")
+    assert data.interval == interval
+    assert [f"{step} s, which does not divide a day" in note for note in data.notes] == [True] * (step != interval)
+
+
 def test_a_gap_of_a_month_of_minutes_is_read(tmp_path: Path) -> None:
     lines = f"t,x\n{AT},1\n{AT + 30 * 86400},1\n"
     data = read(tmp_path, lines, 'x = "temperature"', "interval = 60\n")

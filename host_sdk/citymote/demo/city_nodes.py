@@ -33,6 +33,9 @@ CHIPS: dict[str, dict[int, tuple[int, int]]] = {
     "anemometer": {q.WIND_SPEED: (0, 600)},
     "sound_meter": {q.LAEQ: (250, 1000)},
 }
+# Seconds between two rows in which a chip has its reading: dust meters warm up for 30, pulses are counted for 20.
+LEAST = {"sps30": 60, "pms5003": 60, "anemometer": 60}
+OTHERS_LEAST = 5
 # A pulse counter cannot tell a calm from a cut wire: a station with gaps in its wind plays it instead.
 NO_GAPS = ("anemometer",)
 SETTINGS = {"anemometer": {"calm_limit": 0}}  # nobody cuts this wire: a calm of the file is one, however long
@@ -69,7 +72,7 @@ def _pole(data: Dataset, station: Station, index: int, chips: bool, seed: int, s
     partners: dict[tuple[int, int], tuple[int, ...]] = {}
     for sensor in virtual["sensors"] if chips else ():
         driver = sensor["driver"]
-        if driver == "sound_meter" and not sound:
+        if (driver == "sound_meter" and not sound) or data.interval < LEAST.get(driver, OTHERS_LEAST):
             continue
         if driver in CHIPS and _fits(station, CHIPS[driver], driver not in NO_GAPS):
             settings = {**sensor.get("settings", {}), **SETTINGS.get(driver, {})}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MAX_ROWS = 20_000_000  # a year of 2,500 nodes every half hour; beyond it the file belongs into a database
+MIN_INTERVAL = 3  # seconds; a node that asks its sensors more often has not heard them when the next row begins
 MAX_EMPTY = 100_000  # intervals of one node without a line, 69 days of minutes: it lives through each
 MAX_EMPTIES = 10_000_000  # of all nodes
 
@@ -213,7 +214,16 @@ def _assemble(
             by_node.setdefault(node, []).append((time, values))
     if not by_node:
         raise SourceError(f"{path} has no readings", "not one line with a time and a value", "Check the mapping.")
-    interval = mapping.interval or _median_step(by_node)
+    step = mapping.interval or _median_step(by_node)
+    interval = mappings.day_part(step)
+    if interval != step:
+        notes.append(f"{path} has a line every {step} s, which does not divide a day: it is played every {interval} s")
+    if interval < MIN_INTERVAL:
+        raise SourceError(
+            f"{path} has a row every {interval} s",
+            f"a node makes one every {MIN_INTERVAL} s at most",
+            "Set a longer interval in a mapping file: its lines become one.",
+        )
     merged = 0
     lasts: set[str] = set()
     stations: list[Station] = []

@@ -4,7 +4,7 @@ anybody's own.
     encoding = "utf-8-sig"         # default; any Python codec
     delimiter = ","                # default
     node = "serial"                # column that names the node; left out: the whole file is one node
-    interval = 120                 # seconds; left out: the median step of the file
+    interval = 120                 # seconds that divide a day; left out: as the file's median step
     absent = ["", "null"]          # texts that mean: nothing was measured; large and small letters are the same
     base = "sdot"                  # optional: start from a built-in mapping and change it
 
@@ -49,7 +49,8 @@ TIME_KEYS = {"columns", "format", "zone"}
 EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)
 # The wire's times are 32 bits of seconds since 2000. A node starts up to two days before its first row, and works on a
 # little after its last.
-EARLIEST = 2 * 86400
+DAY = 86400
+EARLIEST = 2 * DAY
 LATEST = round((datetime(2136, 1, 1, tzinfo=UTC) - EPOCH_2000).total_seconds())
 
 
@@ -113,6 +114,11 @@ def load(name: str | Path) -> Mapping:
             raise UsageError(f"mapping {path}", f"base {base!r} is not built in", f"Built in: {', '.join(built_in())}.")
         table = {**_read(BUILT_IN / f"{base}.toml"), **table}
     return _checked(path.stem, str(path), table, own)
+
+
+def day_part(seconds: int) -> int:
+    """The longest interval up to `seconds` that divides a day, as a node's has to."""
+    return next(part for part in range(seconds, 0, -1) if DAY % part == 0)
 
 
 def number(text: str) -> float:
@@ -199,6 +205,9 @@ def _checked(name: str, where: str, raw: dict[str, Any], own: bool) -> Mapping:
     interval = top.table.get("interval")
     if interval is not None and (type(interval) is not int or not 1 <= interval <= 86400):
         raise top.wrong("interval is 1 to 86400 seconds")
+    if interval is not None and DAY % interval:
+        mend = f"The next shorter one that does is {day_part(interval)}."
+        raise top.wrong(f"interval {interval} does not divide a day, so that rows would not keep to the clock", mend)
     return Mapping(
         name=name,
         title=top.text("title", name),
