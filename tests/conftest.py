@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.support import shared, vm
 
 import aptget
@@ -19,6 +20,10 @@ import get_mosquitto
 
 TOP = Path(__file__).resolve().parent.parent
 pytest_plugins = ["pytester"]
+
+# A stopped process is no finding: what an example may cost is measured by `make bench`.
+settings.register_profile("citymote", deadline=None)
+settings.load_profile("citymote")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

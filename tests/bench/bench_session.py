@@ -163,7 +163,10 @@ def tree(bits: int = 32) -> Path:
     for name, text in shrink.shrink(texts, keep=(SCRIPT.name,)).items():
         files[name] = folder / "source" / name
         files[name].parent.mkdir(parents=True, exist_ok=True)
-        files[name].write_bytes(text)
+        if not files[name].exists() or files[name].read_bytes() != text:
+            scratch = files[name].with_name(f".{files[name].name}.{os.getpid()}")  # somebody else may be reading it
+            scratch.write_bytes(text)
+            scratch.replace(files[name])
     target = folder / f"tree{bits}"
     compile_tree(files, target, arch=vm.architecture(vm.best(bits).bits), level=3)
     return target

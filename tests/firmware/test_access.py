@@ -273,14 +273,13 @@ def test_what_the_broker_holds_back_is_not_done_later_where_that_matters(fresh: 
             await session.access(fresh.owner, fresh.id)
             transport: Any = session.channel.transport
             asked = len(transport.sent)
+            transport.passes = asked + 1  # the first message asks for an Echo, the second brings it
             restart = asyncio.create_task(session.ask(coap.POST, "reset", [0]))
-            await so_far(lambda: len(transport.sent) > asked)
-            transport.holding = True  # the first message asks for an Echo, the second brings it
             await so_far(lambda: len(transport.sent) > asked + 1)
             restart.cancel()
             held, since, starts = transport.sent[asked + 1], fresh.node.now, fresh.node.starts
             await so_far(lambda: fresh.node.now > since + (echo.LIFE + 1) * 1000)
-            transport.holding = False
+            transport.passes = None
             transport.again(held)
             await session.info()
             info = await session.info()

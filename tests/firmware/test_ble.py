@@ -310,7 +310,7 @@ def test_two_hosts_at_once(tmp_path: Path, air: Air) -> None:
 
 
 def test_whoever_says_nothing_is_hung_up_on(tmp_path: Path) -> None:
-    with Air(speed=50) as air:
+    with Air(speed=20) as air:
         adapter = air.adapter()
 
         async def talk() -> None:
@@ -323,8 +323,9 @@ def test_whoever_says_nothing_is_hung_up_on(tmp_path: Path) -> None:
         with ble_nodes(tmp_path, air, 1) as (node,):
             asyncio.run(talk())
             asyncio.run(until(lambda: node.event_data("dropped") != [], "the node says so"))
+            (said,) = [event.now for event in node.events if event.name == "took"]
             (hung_up,) = [event.now for event in node.events if event.name == "dropped"]
-            assert 60000 <= hung_up < 120000
+            assert 60000 <= hung_up - said < 120000
 
 
 def test_a_hundred_reconnects_leave_the_heap_as_it_was(tmp_path: Path, air: Air) -> None:
@@ -355,7 +356,8 @@ asyncio.create_task(watch())
         assert len(node.event_data("dropped")) >= 99
     quarter = len(used) // 4
     early, late = min(used[quarter : 2 * quarter]), min(used[-quarter:])
-    assert late - early < 512, f"{early} bytes were in use after a quarter of the connections, {late} at their end"
+    # One block of 16 bytes lost with each connection would be 1,200; what lies idle is 528 bytes more or less.
+    assert late - early < 1000, f"{early} bytes were in use after a quarter of the connections, {late} at their end"
 
 
 @pytest.mark.parametrize("count", [12, pytest.param(50, marks=pytest.mark.slow)])

@@ -45,7 +45,7 @@ def test_through_its_broker(tmp_path: Path) -> None:
     report = Report("the node")
 
     async def prepare(node: Street) -> None:
-        await node.provision(interval=10, batch=1)
+        await node.provision(interval=5, batch=1)
 
     async def ask(node: Street) -> None:
         target = at_broker(f"mqtt://127.0.0.1:{node.broker.port}", node.id, node.public)
@@ -56,7 +56,7 @@ def test_through_its_broker(tmp_path: Path) -> None:
             await sessions.sessions()
             assert sessions.unowned is False
 
-    with street(tmp_path) as node:
+    with street(tmp_path, pace=1) as node:  # a session without rights lives 20 s, for all that is asked in it
         asyncio.run(prepare(node))
         asyncio.run(ask(node))
         keys = KeyFile({bytes.fromhex(node.id): node.public}, [node.key], tmp_path / "city.keys")

@@ -100,7 +100,7 @@ def test_sigkill_at_any_moment_loses_and_doubles_nothing(broker: Broker, tmp_pat
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline:
         before = counts(store).frames if store.exists() else 0
-        if before >= total * 0.8:
+        if before >= total * 0.75:  # the next would want more than there is
             break
         process = subprocess.Popen(command(broker, store), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # Kill while frames are coming in: as soon as the store has grown by a different amount each time.

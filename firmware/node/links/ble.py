@@ -63,6 +63,7 @@ class Ble(Serving):
         self._ble = ble = bluetooth.BLE()
         ble.active(True)
         try:
+            ble.gap_advertise(None)  # readings may be broadcast: services are not registered meanwhile (EBUSY)
             ble.config(mtu=_MTU, gap_name="citymote")
             ble.irq(self._irq)
             down = (bluetooth.UUID(DOWN), bluetooth.FLAG_WRITE | bluetooth.FLAG_WRITE_NO_RESPONSE)

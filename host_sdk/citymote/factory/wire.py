@@ -211,8 +211,8 @@ def _silent(port: str) -> WireError:
     return WireError(
         f"{port}: no MicroPython answers",
         "the board has none, is locked, or is something else",
-        "`citymote flash --runtime IMAGE` writes one. A locked board's owner opens its prompt (`citymote node NODE reset "
-        "open-prompt`); one without an owner is begun anew with `citymote flash --erase`, as another node.",
+        "`citymote flash --runtime IMAGE` writes one. A locked board's owner opens its prompt (`citymote node NODE "
+        "reset open-prompt`); one without an owner is begun anew with `citymote flash --erase`, as another node.",
     )
 
 

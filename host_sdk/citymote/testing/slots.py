@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
 import shutil
 import struct
 import subprocess
@@ -136,7 +137,7 @@ def factory_image(machine: MicroPython, tree: Path) -> Path:
     key = hashlib.sha256(index + machine.architecture.encode()).hexdigest()[:16]
     image = default_output() / f"slot-{key}.img"
     if not image.exists():
-        scratch = image.with_suffix(f".{hashlib.sha256(str(id(machine)).encode()).hexdigest()[:8]}.new")
+        scratch = image.with_suffix(f".{secrets.token_hex(4)}.new")
         fill(machine, tree, scratch)
         scratch.replace(image)
     return image
