@@ -50,7 +50,8 @@ class Plan:
 
 @dataclass(slots=True)
 class Result:
-    """How a node's run ended. `report` is the firmware's own count of its run; `error` is None when all went well."""
+    """How a node's run ended. `report` is the firmware's own count of its run, where it came to that; `error` is None
+    when all went well."""
 
     name: str
     ending: Ending | None
@@ -177,7 +178,7 @@ class Fleet:
         try:
             if self._stopping.is_set():
                 raise InterruptedError("the fleet was stopped")
-            ending = self._live(plan)
+            ending, error = self._live(plan)
         except Exception as wrong:  # noqa: BLE001 - one node's failure is that node's result
             error = str(wrong) or type(wrong).__name__
         finally:
@@ -186,7 +187,8 @@ class Fleet:
         report = dict(ending.report) if ending else {}
         return Result(plan.name, ending, report, time.perf_counter() - began, error)
 
-    def _live(self, plan: Plan) -> Ending:
+    def _live(self, plan: Plan) -> tuple[Ending, str | None]:
+        # How it ended, and what is wrong with that.
         from citymote.testing.vm import VirtualNode
         from citymote.testing.wiring import wire
 
@@ -216,9 +218,10 @@ class Fleet:
                 self._start(node, plan)
                 ending = node.wait(self.timeout, check=False)
                 if not ending.code:
-                    return ending  # its run was over before the power failed
+                    return ending, None  # its run was over before the power failed
             self._start(node, plan)
-            return node.wait(self.timeout)
+            ending = node.wait(self.timeout, check=False)
+            return ending, _wrong(node, ending)
 
     def _start(self, node: VirtualNode, plan: Plan) -> None:
         if self._stopping.is_set():
@@ -226,3 +229,12 @@ class Fleet:
         node.start(off=plan.off if node.starts else 0)
         if self._stopping.is_set():
             node.kill()
+
+
+def _wrong(node: VirtualNode, ending: Ending) -> str | None:
+    if not ending.code:
+        return None
+    if ending.report.get("reason") == "pending":
+        return f"its run is over, and nobody has acknowledged {ending.report['pending']} of its frames"
+    said = f"killed by signal {-ending.code}" if ending.code < 0 else f"ended with {ending.code}"
+    return f"{said}: {node.last_words()}".rstrip(": ")

@@ -69,7 +69,7 @@ def demo(
     else:
         outcome = _with_progress(options)
         _show(outcome)
-    return 0 if outcome.figures.good and outcome.figures.readings_stored and not outcome.unprovisioned else 1
+    return 0 if outcome.good else 1
 
 
 def _update(out: Path, as_json: bool) -> int:
@@ -127,8 +127,10 @@ def _show(outcome: "Outcome") -> None:
         f"{nodes}, {figures.frames:,} frames, {figures.readings_stored:,} readings stored in "
         f"{figures.seconds:.1f} s; {figures.bytes_per_reading:.2f} bytes a reading on the wire"
     )
-    style = "green" if figures.good else "bold red"
-    console.print(f"lost {figures.lost}, duplicates {figures.duplicates}, mismatches {figures.mismatches}", style=style)
+    counts = f"lost {figures.lost}, duplicates {figures.duplicates}, mismatches {figures.mismatches}"
+    if outcome.waiting:
+        counts += f", {outcome.waiting} wait in nodes"
+    console.print(counts, style="green" if outcome.good else "bold red")
     for note in outcome.notes:
         say(f"citymote: {note}")
     console.print(f"store  {outcome.store}\npage   {outcome.page}", soft_wrap=True)

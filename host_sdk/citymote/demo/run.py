@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -32,16 +32,16 @@ from citymote.transports.mqtt import VARIABLE, Subscriber, parse_url
 from . import city, dataset, report
 from .city_nodes import Pole, poles
 from .claiming import Claimed, FirstAct
-from .compare import Verdict, compare
+from .judging import Heard, Judged, judge
 
 if TYPE_CHECKING:
     from citymote.storage.base import Store
-    from citymote.testing.bridge import Event
 
 CHIP_NODES = 10
 CLAIMED = 3
 MARK = ".citymote-demo"
 SETTLE = 60.0  # seconds that the collector gets for what the broker still holds when the last node has ended
+AWAY = 5.0  # and that a broker gets to come back
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The demo's one document. Readings are values that were there; absent ones are neither sent nor lost."""
+    """The demo's one document. Readings are values that were there; absent ones are neither sent nor lost. What a node
+    has measured counts as sent, also where it still waits in the node's store; there it is neither stored nor lost."""
 
     nodes: int
     frames: int
@@ -95,17 +96,24 @@ class Figures:
 
 @dataclass(slots=True)
 class Outcome:
-    """All that a run came to: the figures, the page, the store, and what went wrong in words."""
+    """All that a run came to: the figures, the page, the store, and what went wrong in words. `failed`: what was wrong
+    with nodes; `waiting`: readings that none of them could deliver."""
 
     figures: Figures
     page: Path
     store: Path
     title: str
     notes: list[str] = field(default_factory=list[str])
-    unprovisioned: list[str] = field(default_factory=list[str])
+    failed: list[str] = field(default_factory=list[str])
+    waiting: int = 0
     rows: list[tuple[str, str, int, int, str, str, str]] = field(
         default_factory=list[tuple[str, str, int, int, str, str, str]]
     )
+
+    @property
+    def good(self) -> bool:
+        """Whether every node came to the end of its day, and every reading to the store, once and equal."""
+        return self.figures.good and bool(self.figures.readings_stored) and not (self.failed or self.waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +155,19 @@ class _Collecting:
     def settle(self, frames: int) -> None:
         """Wait until so many frames are stored, as long as they keep coming."""
         held, since = -1, time.monotonic()
-        while self.collector.report.stored < frames and time.monotonic() - since < SETTLE and self.error is None:
+        while self.collector.report.stored < frames and self.error is None:
+            if time.monotonic() - since > (SETTLE if self.subscriber.connected else AWAY):
+                break
             if self.collector.report.received != held:
                 held, since = self.collector.report.received, time.monotonic()
             time.sleep(0.02)
+
+    def outages(self) -> list[str]:
+        """What there is to say of a broker that was not always there."""
+        if not self.subscriber.losses:
+            return []
+        end = "was away for a while" if self.subscriber.connected else "has gone, and did not come back"
+        return [f"the broker {self.subscriber.address} {end}"]
 
     def stop(self) -> None:
         """Commit what has come, and leave nothing behind on the broker."""
@@ -189,31 +206,27 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
             collecting.start()
             try:
                 first = _first_act(line, folder, link, keys, url, options)
-                results = _nodes(line, folder, _settings(link, keys), keys, collecting, progress)
+                heard = Heard(keys)
+                results = _nodes(line, folder, _settings(link, keys), heard, collecting, progress)
                 claimed = first.proved() if first else Claimed()
-                collecting.settle(sum(int(result.report.get("acked", 0)) for result in results))
+                collecting.settle(heard.acked)
             finally:
+                notes += collecting.outages()
                 collecting.stop()
             keys.save()
-            notes += claimed.failed
-            notes += [f"node {result.name}: {result.error}" for result in results if result.error]
+            failed = claimed.failed + [f"node {result.name}: {result.error}" for result in results if result.error]
+            judged = judge(line, results, heard, store, folder / "nodes")
+            notes += [*failed, *judged.words()]
             notes += collecting.problems[-5:] if collecting.collector.report.failed else []
-            expectations = {
-                str(result.report["node"]): pole.expectation
-                for result, pole in zip(results, line, strict=True)
-                if "node" in result.report
-            }
-            verdict = compare(expectations, store.iter_frames())
-            silent = [pole for result, pole in zip(results, line, strict=True) if "node" not in result.report]
-            verdict.lost += sum(pole.expectation.present() for pole in silent)
-            figures = _figures(results, collecting.collector, verdict, claimed, time.monotonic() - begun)
-            rows, page = _page(data, figures, store, expectations)
+            figures = _figures(judged, collecting.collector, claimed, time.monotonic() - begun)
+            rows, page = _page(data, figures, store, judged)
     finally:
         if broker:
             broker.stop()
     path = folder / "report.html"
     path.write_text(page, "utf-8")
-    return Outcome(figures, path, place, data.title, notes + verdict.examples, claimed.failed, rows)
+    notes += judged.verdict.examples
+    return Outcome(figures, path, place, data.title, notes, failed, judged.waiting, rows)
 
 
 def _data(options: Options) -> dataset.Dataset:
@@ -297,18 +310,11 @@ def _nodes(
     line: list[Pole],
     folder: Path,
     settings: dict[str, Any],
-    keys: KeyFile,
+    heard: Heard,
     collecting: _Collecting,
     progress: Callable[[Progress], None] | None,
 ) -> list[Result]:
     from citymote.testing.vm import GARBAGE
-
-    enrol = threading.Lock()
-
-    def heard(_: str, event: Event) -> None:
-        if event.name == "identity":
-            with enrol:
-                keys.add_node(bytes.fromhex(event.data["public_key"]))
 
     def step(_: Result, done: int, of: int) -> None:
         if collecting.error is not None:
@@ -327,20 +333,18 @@ def _nodes(
         return fleet.run()
 
 
-def _figures(
-    results: list[Result], collector: Collector, verdict: Verdict, claimed: Claimed, seconds: float
-) -> Figures:
-    sent = sum(int(result.report.get("readings", 0)) for result in results)
+def _figures(judged: Judged, collector: Collector, claimed: Claimed, seconds: float) -> Figures:
+    verdict = judged.verdict
     return Figures(
-        nodes=len(results),
+        nodes=judged.nodes,
         frames=collector.report.stored,
-        readings_sent=sent,
+        readings_sent=judged.sent,
         readings_stored=verdict.stored,
         lost=verdict.lost,
         duplicates=verdict.duplicates,
         mismatches=verdict.mismatches,
         bytes_on_wire=collector.report.bytes,
-        bytes_per_reading=round(collector.report.bytes / sent, 3) if sent else 0.0,
+        bytes_per_reading=round(collector.report.bytes / verdict.stored, 3) if verdict.stored else 0.0,
         seconds=round(seconds, 2),
         provisioned=len(claimed.first_frame),
         provision_seconds=claimed.seconds,
@@ -348,7 +352,7 @@ def _figures(
 
 
 def _page(
-    data: dataset.Dataset, figures: Figures, store: Store, expectations: Mapping[str, Any]
+    data: dataset.Dataset, figures: Figures, store: Store, judged: Judged
 ) -> tuple[list[tuple[str, str, int, int, str, str, str]], str]:
     """The stored readings, not the played ones, on a grid of intervals: the terminal's table and the page."""
     start = min(station.start for station in data.stations)
@@ -356,7 +360,7 @@ def _page(
     grid: dict[int, dict[str, list[float | None]]] = {}
     absent: Counter[tuple[int, str]] = Counter()
     for frame in store.iter_frames():
-        if frame.kind != "batch" or frame.node not in expectations:
+        if frame.kind != "batch" or frame.node not in judged.expectations:
             continue
         for sample in frame.samples():
             index = (sample.time - start) // data.interval
@@ -382,6 +386,9 @@ def _page(
         "seconds": f"{figures.seconds:.1f}",
     }
     bad = {name for name in ("lost", "duplicates", "mismatches") if getattr(figures, name)}
+    if judged.waiting:
+        headline["wait in nodes"] = f"{judged.waiting:,}"
+        bad.add("wait in nodes")
     hours = count * data.interval / 3600
     subtitle = (
         f"{figures.nodes} virtual nodes with the real firmware on MicroPython, {hours:g} hours, "

@@ -177,6 +177,8 @@ class Subscriber:
         self.topic = topic
         self.client_id = client_id
         self.connected = False
+        self.losses = 0
+        """How often a connection that stood was lost."""
         self._log = log or _silent
         self._queue: queue.Queue[Incoming] = queue.Queue(QUEUE)
         self._generation = 0
@@ -291,6 +293,7 @@ class Subscriber:
         if not was_connected or not reason.is_failure:
             return
         now = time.monotonic()
+        self.losses += 1
         self._down_since = now
         self._short = self._short + 1 if now - self._since < SHORT else 0
         hint = ""
