@@ -119,6 +119,11 @@ class Collector:
         """Ask `run` to return after the transaction at hand; safe from a signal handler or another thread."""
         self._stop.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether `run` has been asked to return."""
+        return self._stop.is_set()
+
     def run(self, seconds: float | None = None, frames: int | None = None, idle: float | None = None) -> Report:
         """Collect until stopped, for so many seconds, until so many messages have come, or until none came for `idle`
         seconds.
@@ -281,7 +286,7 @@ def collect_from(
     """The whole job of `citymote collect`: connect, collect until told to stop, disconnect.
 
     `on_start` is given the function that ends it; `log` hears of connections and of every message that gave no
-    readings.
+    readings. BrokerError where the time is over and the broker was never reached.
     """
     from citymote.storage.base import open_store
     from citymote.transports.mqtt import Subscriber
@@ -307,7 +312,10 @@ def collect_from(
                 on_start(collector.stop)
             subscriber.start()
             try:
-                return collector.run(seconds, frames, idle)
+                report = collector.run(seconds, frames, idle)
+                if not subscriber.reached and not collector.stopped:
+                    raise subscriber.no_answer()
+                return report
             finally:
                 subscriber.stop()
     finally:

@@ -141,9 +141,12 @@ class _Collecting:
     def start(self) -> None:
         """Returns when the subscription stands; BrokerError when it does not come to that."""
         self.subscriber.start()
-        if not self.subscriber.wait(15.0):
+        try:
+            if not self.subscriber.wait(15.0, patient=False):
+                raise self.subscriber.no_answer()
+        except BrokerError:
             self.subscriber.stop()
-            raise BrokerError(f"no answer from {self.subscriber.address}", "", "Is a broker running there?")
+            raise
         self._thread.start()
 
     def _run(self) -> None:

@@ -83,7 +83,7 @@ class MqttArrivals(Arrivals):
         self._subscriber.start()
         try:
             if not await asyncio.to_thread(self._subscriber.wait, 20):
-                raise CitymoteError(f"{self._subscriber.address} does not answer", "", "Is the broker up?")
+                raise self._subscriber.no_answer()
         except BaseException:
             await asyncio.to_thread(self._subscriber.stop)
             raise

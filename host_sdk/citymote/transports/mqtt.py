@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import queue
+import socket
 import ssl
 import threading
 import time
@@ -34,6 +35,8 @@ QUEUE = 65536
 KEEPALIVE = 30
 # Connections that last less than this many seconds, several in a row, are no accident: another client uses our id.
 SHORT = 20.0
+PROBE = 5.0
+_OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 
 
 class Incoming(NamedTuple):
@@ -67,6 +70,10 @@ def parse_url(url: str) -> Address:
         port = parts.port
     except ValueError as error:
         raise UsageError("this is no broker URL", str(error), hint) from None
+    try:
+        (parts.hostname or "").encode("idna")
+    except UnicodeError as error:
+        raise UsageError("the broker URL names no host that there can be", str(error), hint) from None
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
         shown = url if "@" not in url else url.split("://", maxsplit=1)[0] + "://..."
         raise UsageError(f"{shown} is no broker URL", "", hint)
@@ -84,8 +91,58 @@ def _silent(_: str) -> None:
     """What happens to news nobody asked for."""
 
 
+class Trouble(NamedTuple):
+    """Why a broker cannot be talked to, and what to do. `lasting`: waiting does not help."""
+
+    why: str
+    then: str
+    lasting: bool = False
+
+
+def trouble(address: Address, context: ssl.SSLContext | None) -> Trouble:
+    """Go the way to a broker once, as far as it leads: name, connection, TLS. The MQTT client does not say where it
+    failed. Takes `PROBE` seconds for each step at most."""
+    try:
+        probe = socket.create_connection((address.host, address.port), PROBE)
+    except socket.gaierror as error:
+        return Trouble(f"the name {address.host} leads nowhere ({error.strerror})", "Check the URL and the network.")
+    except OSError as error:
+        return Trouble(error.strerror or str(error), "Is a broker running there?")
+    with probe:
+        if context is None:
+            return Trouble("who listens there gives no answer of MQTT", "Is it a port with TLS? Then write mqtts://.")
+        try:
+            context.wrap_socket(probe, server_hostname=address.host).close()
+        except ssl.SSLCertVerificationError as error:
+            then = "Check the CA file, and this machine's clock."
+            if error.verify_code in _OTHER_NAME:
+                then = "Write a name into the URL that is in its certificate."
+            return Trouble(f"its certificate is not accepted ({error.verify_message.rstrip('.')})", then, True)
+        except OSError as error:
+            why = f"TLS does not come about ({error.strerror or error})"
+            return Trouble(why, "Is it a port without TLS? Then write mqtt://.")
+    return Trouble("TLS comes about, and then no answer of MQTT", "Is it a broker's port?")
+
+
+def _tls(address: Address, ca_file: str | None) -> ssl.SSLContext | None:
+    if not address.tls:
+        if ca_file is not None:
+            raise UsageError("a CA file makes sense with mqtts:// only", "", "Change the URL to mqtts://.")
+        return None
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise UsageError(f"cannot use the CA file {ca_file}", str(error)) from error
+
+
 def _client(
-    address: Address, name: str, password: str | None, ca_file: str | None, *, clean: bool, manual_ack: bool = False
+    address: Address,
+    name: str,
+    password: str | None,
+    tls: ssl.SSLContext | None,
+    *,
+    clean: bool,
+    manual_ack: bool = False,
 ) -> Client:
     need("paho.mqtt.client", "mqtt", "talking to a broker")
     from paho.mqtt.client import Client, MQTTv311
@@ -97,14 +154,8 @@ def _client(
     )  # fmt: skip
     if address.user is not None:
         client.username_pw_set(address.user, password if password is not None else os.environ.get(VARIABLE))
-    if address.tls:
-        try:
-            context = ssl.create_default_context(cafile=ca_file)
-        except OSError as error:
-            raise UsageError(f"cannot use the CA file {ca_file}", str(error)) from error
-        cast("Any", client).tls_set_context(context)
-    elif ca_file is not None:
-        raise UsageError("a CA file makes sense with mqtts:// only", "", "Change the URL to mqtts://.")
+    if tls is not None:
+        cast("Any", client).tls_set_context(tls)
     return client
 
 
@@ -116,7 +167,8 @@ class Broker:
 
     def __init__(self, url: str, name: str, password: str | None = None, ca_file: str | None = None) -> None:
         self.address = parse_url(url)
-        self._client = _client(self.address, name, password, ca_file, clean=True)
+        self._tls = _tls(self.address, ca_file)
+        self._client = _client(self.address, name, password, self._tls, clean=True)
 
     def start(self, topic: str, hear: Callable[[bytes], None], settle: Callable[[BrokerError | None], None]) -> None:
         """Connect in the background and subscribe to a topic."""
@@ -143,7 +195,8 @@ class Broker:
             settle(BrokerError(f"the connection to {self.address} has ended", str(reason)))
 
         def on_connect_fail(_client: Client, _data: Any) -> None:
-            settle(BrokerError(f"{self.address} cannot be reached", "", "Is the broker up, and the URL right?"))
+            found = trouble(self.address, self._tls)
+            settle(BrokerError(f"{self.address} cannot be reached", found.why, found.then))
 
         client = self._client
         client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
@@ -188,7 +241,9 @@ class Subscriber:
         self._since = 0.0
         self._short = 0
         self._down_since: float | None = None
-        client = _client(self.address, client_id, password, ca_file, clean=False, manual_ack=True)
+        self._trouble: Trouble | None = None
+        self._tls = _tls(self.address, ca_file)
+        client = _client(self.address, client_id, password, self._tls, clean=False, manual_ack=True)
         client.reconnect_delay_set(1, 30)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -202,15 +257,26 @@ class Subscriber:
         self._client.connect_async(self.address.host, self.address.port, KEEPALIVE)
         self._client.loop_start()
 
-    def wait(self, timeout: float) -> bool:
-        """True once the subscription stands; raises what would never get better by itself."""
+    def wait(self, timeout: float, *, patient: bool = True) -> bool:
+        """True once the subscription stands; raises what would never get better by itself. `patient` False: the first
+        attempt that fails is the last."""
         end = time.monotonic() + timeout
         while not self._subscribed.is_set():
             self._check()
-            if time.monotonic() >= end:
+            if time.monotonic() >= end or (self._trouble and not patient):
                 return False
             self._subscribed.wait(0.05)
         return True
+
+    @property
+    def reached(self) -> bool:
+        """Whether the subscription has stood at any time."""
+        return self._subscribed.is_set()
+
+    def no_answer(self) -> BrokerError:
+        """The error for who waited in vain: what is wrong on the way to the broker."""
+        found = self._trouble or trouble(self.address, self._tls)
+        return BrokerError(f"no answer from {self.address}", found.why, found.then)
 
     def take(self, timeout: float, most: int = 1000) -> list[Incoming]:
         """What has come, oldest first: waits up to `timeout` seconds for the first message, for no further one."""
@@ -259,6 +325,7 @@ class Subscriber:
         with self._lock:
             self._generation += 1
         self.connected = True
+        self._trouble = None
         self._since = time.monotonic()
         if self._down_since is not None:
             self._log(f"connected to {self.address} again after {time.monotonic() - self._down_since:.0f} s")
@@ -271,6 +338,8 @@ class Subscriber:
     def _refused(self, reason: str) -> None:
         text = reason.lower()
         if "unavailable" in text or "busy" in text:
+            self._down_since = self._down_since or time.monotonic()
+            self._trouble = Trouble(f"it refuses for now ({reason})", "Try again later.")
             self._log(f"{self.address} refuses for now ({reason}); trying again")
             return
         if "identifier" in text:
@@ -282,15 +351,27 @@ class Subscriber:
         self._fatal = BrokerError(f"{self.address} refuses the connection", reason, next_)
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
-        if self._down_since is None:
+        self._failed()
+
+    def _failed(self) -> None:
+        if self._down_since is not None and self._tls is None:
+            return  # said already, and nothing can be wrong for ever
+        found = trouble(self.address, self._tls)
+        if found.lasting:
+            self._fatal = BrokerError(f"no connection to {self.address}", found.why, found.then)
+        elif self._down_since is None:
             self._down_since = time.monotonic()
-            self._log(f"cannot reach {self.address}; trying again until it answers")
+            self._log(f"cannot reach {self.address}: {found.why}; trying again until it answers. {found.then}")
+        self._trouble = self._trouble or found
 
     def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         with self._lock:
             self._generation += 1
         was_connected, self.connected = self.connected, False
-        if not was_connected or not reason.is_failure:
+        if not reason.is_failure or self._fatal is not None:
+            return
+        if not was_connected:
+            self._failed()
             return
         now = time.monotonic()
         self.losses += 1
