@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.bench.measuring import data_file, note
 
-from citymote.demo.run import Options, run
+from citymote.demo.options import Options
+from citymote.demo.run import run
 
 FAMILY = "demo"
 SDOT = "sdot_1h_20200501_640nodes.csv"

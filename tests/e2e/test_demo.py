@@ -18,6 +18,7 @@ from citymote.broker import Broker
 from citymote.demo import city
 from citymote.demo.city_nodes import poles
 from citymote.demo.claiming import FirstAct
+from citymote.demo.options import empty_folder
 from citymote.fleet import Stage
 from citymote.keys import KeyFile
 from citymote.simulate import Fleet, broker_settings
@@ -160,6 +161,34 @@ def test_a_run_replaces_an_earlier_ones_folder(folder: Path) -> None:
     assert Found.of(out / "readings.db").values == before, "the store is the second run's alone"
 
 
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """What an earlier run has left."""
+    out = tmp_path / "out"
+    empty_folder(out)
+    (out / "readings.db").write_text("of the earlier run")
+    return out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--broker", f"mqtt://127.0.0.1:{free_port()}"), ("--data", "no.csv"), ("--broker", "mqtts://localhost")],
+    ids=lambda wrong: wrong[1].partition(":")[0],
+)
+def test_a_start_that_fails_leaves_what_an_earlier_run_has_made(earlier: Path, wrong: tuple[str, str]) -> None:
+    assert told(earlier, "--nodes", 1, *wrong).code == 1
+    assert (earlier / "readings.db").read_text() == "of the earlier run"
+
+
+@pytest.mark.parametrize("option", ["--data", "--mapping", "--ca-file", "--password-file"])
+def test_a_file_that_is_read_is_not_deleted_with_the_folder(earlier: Path, option: str) -> None:
+    own = earlier / "deeper" / "own.file"
+    own.parent.mkdir()
+    own.write_text("ten years of work")
+    told(earlier, option, own).refused(f"{own} lies in {earlier}", "Choose another --out")
+    assert own.read_text() == "ten years of work"
+
+
 def test_somebody_elses_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("ten years of work")
     demo(tmp_path, "--nodes", 1).refused(str(tmp_path), "not empty", "Choose another --out")
@@ -227,6 +256,21 @@ def test_a_broker_that_refuses_the_password_says_where_to_mend_it(tmp_path: Path
         told = demo(tmp_path / "out", "--nodes", 1, "--broker", url, CITYMOTE_MQTT_PASSWORD="wr0ng-secret")
     told.refused("refuses the connection", "CITYMOTE_MQTT_PASSWORD")
     assert "wr0ng-secret" not in told.err
+
+
+def test_the_password_may_come_from_a_file(tmp_path: Path, run_vm: object) -> None:
+    file = tmp_path / "password"
+    file.write_text("right\n")
+    file.chmod(0o600)
+    with Broker(users={"city": "right"}) as broker:
+        url = broker.url.replace("mqtt://", "mqtt://city@")
+        options = ("--nodes", 2, "--hours", 0.4, "--claim", 1, "--broker", url, "--password-file", file)
+        assert demo(tmp_path / "out", *options).good()["provisioned"] == 1
+
+
+def test_a_password_without_a_user_is_refused(tmp_path: Path) -> None:
+    said = told(tmp_path / "out", "--broker", "mqtt://localhost", "--password-file", tmp_path / "password")
+    said.refused("a password needs a user", "USER@HOST")
 
 
 def test_a_brokers_address_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from citymote.cli.common import JsonOption, guarded, say
+from citymote.cli.desk import PasswordOption
 
 if TYPE_CHECKING:
     from citymote.demo.run import Outcome
@@ -32,6 +33,7 @@ def demo(
     ca_file: Annotated[
         Path | None, typer.Option("--ca-file", help="PEM certificate of the broker's authority (mqtts).")
     ] = None,
+    password_file: PasswordOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for store, keys and the page.")] = Path("citymote-demo"),
     claim: Annotated[
         int, typer.Option("--claim", min=0, max=50, help="So many nodes begin in their boxes, without an owner.")
@@ -50,17 +52,19 @@ def demo(
     their labels and configured. The exit status is 0 only if all of these reported and every reading came back once
     and equal.
 
-    A password for --broker is read from CITYMOTE_MQTT_PASSWORD, never from the command line.
+    A password for --broker is read from --password-file or CITYMOTE_MQTT_PASSWORD, never from the command line.
 
     Example: citymote demo --nodes 3 --hours 6
     """
     if update:
         return _update(out, as_json)
-    from citymote.demo.run import Options, run
+    from citymote.demo.options import Options
+    from citymote.demo.run import run
 
     options = Options(
-        data, mapping, nodes, hours, broker, ca_file, out, seed, parquet, claim=claim, told=say if as_json else print
-    )
+        data, mapping, nodes, hours, broker, ca_file, out, seed, parquet, claim=claim, told=say if as_json else print,
+        password_file=password_file,
+    )  # fmt: skip
     if as_json:
         outcome = run(options)
         for note in outcome.notes:
@@ -74,7 +78,7 @@ def demo(
 
 def _update(out: Path, as_json: bool) -> int:
     from citymote.demo import updating
-    from citymote.demo.run import empty_folder
+    from citymote.demo.options import empty_folder
 
     story = updating.run(empty_folder(out), say if as_json else print)
     if as_json:
@@ -87,7 +91,8 @@ def _with_progress(options: object) -> "Outcome":
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    from citymote.demo.run import Options, Progress, run
+    from citymote.demo.options import Options
+    from citymote.demo.run import Progress, run
 
     if not isinstance(options, Options):
         raise TypeError("options of the demo are expected")

@@ -76,7 +76,7 @@ class FirstAct:
 
     def __init__(
         self, plans: Sequence[NodePlan], folder: Path, settings: Mapping[str, Any], keys: KeyFile, url: str,
-        told: Callable[[str], None], *, ca_file: Path | None = None,
+        told: Callable[[str], None], *, ca_file: Path | None = None, password: str | None = None,
     ) -> None:  # fmt: skip
         self.claimed = Claimed()
         self._plans = plans
@@ -87,6 +87,7 @@ class FirstAct:
         self._keys = keys
         self._url = url
         self._ca_file = None if ca_file is None else str(ca_file)
+        self._password = password
         self._told = told
         self._wifi = WiFi({NETWORK: secrets.token_urlsafe(12)})
         self._nodes: dict[str, VirtualNode] = {}
@@ -200,7 +201,8 @@ class FirstAct:
     async def _provision(self, fleet: Fleet, store: OwnerStore, reach: BleReach, rows: list[Row]) -> None:
         network = {"networks": [{"ssid": NETWORK, "key": self._wifi.keys[NETWORK]}]}
         plan = Plan({**self._settings, "network": network}, SITE)
-        async with MqttArrivals(self._url, Opener(self._keys), ca_file=self._ca_file) as arrivals:
+        opener = Opener(self._keys)
+        async with MqttArrivals(self._url, opener, password=self._password, ca_file=self._ca_file) as arrivals:
             await provision(fleet, store, reach, plan, rows, arrivals=arrivals, find=FIND, progress=self._news)
 
     def _news(self, one: Progress) -> None:

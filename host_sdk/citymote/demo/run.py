@@ -7,12 +7,11 @@ provisioned because a radio's seconds cannot be wound forward, their settings an
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,46 +21,24 @@ from citymote import registry
 from citymote.broker import Broker
 from citymote.capture import CaptureWriter
 from citymote.collect import Collector
-from citymote.errors import BrokerError, UsageError
 from citymote.keys import KeyFile, Opener
 from citymote.reading import moment
 from citymote.simulate import Fleet, Result, broker_settings
 from citymote.storage.base import open_store
-from citymote.transports.mqtt import VARIABLE, Subscriber, parse_url
+from citymote.transports.mqtt import Subscriber
 
-from . import city, dataset, report
+from . import dataset, report
+from . import options as asked
 from .city_nodes import Pole, poles
 from .claiming import Claimed, FirstAct
 from .judging import Heard, Judged, judge
+from .options import Options
 
 if TYPE_CHECKING:
     from citymote.storage.base import Store
 
-CHIP_NODES = 10
-CLAIMED = 3
-MARK = ".citymote-demo"
 SETTLE = 60.0  # seconds that the collector gets for what the broker still holds when the last node has ended
 AWAY = 5.0  # and that a broker gets to come back
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What was asked for. `nodes` and `hours` left out mean: all that the data has, or six nodes and a day. `claim`: so
-    many of them begin in their boxes; `told` hears how they are provisioned, a line at a time."""
-
-    data: Path | None = None
-    mapping: str | Path | None = None
-    nodes: int | None = None
-    hours: float | None = None
-    broker: str | None = None
-    ca_file: Path | None = None
-    out: Path = Path("citymote-demo")
-    seed: int = 1
-    parquet: bool = False
-    sound: bool = True
-    chips: int = CHIP_NODES
-    claim: int = CLAIMED
-    told: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,24 +106,12 @@ class Progress:
 class _Collecting:
     """A collector in a thread of its own, from the first node's boot to the last frame's commit."""
 
-    def __init__(self, url: str, keys: KeyFile, store: Store, capture: CaptureWriter, ca_file: Path | None) -> None:
+    def __init__(self, subscriber: Subscriber, keys: KeyFile, store: Store, capture: CaptureWriter) -> None:
         self.problems: list[str] = []
-        name = f"citymote-demo-{time.time_ns():x}"  # never the name of a collector in service
-        ca = str(ca_file) if ca_file else None
-        self.subscriber = Subscriber(url, client_id=name, ca_file=ca, log=self.problems.append)
-        self.collector = Collector(self.subscriber, store, Opener(keys), False, capture, self.problems.append)
+        self.subscriber = subscriber
+        self.collector = Collector(subscriber, store, Opener(keys), False, capture, self.problems.append)
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="citymote-collector", daemon=True)
-
-    def start(self) -> None:
-        """Returns when the subscription stands; BrokerError when it does not come to that."""
-        self.subscriber.start()
-        try:
-            if not self.subscriber.wait(15.0, patient=False):
-                raise self.subscriber.no_answer()
-        except BrokerError:
-            self.subscriber.stop()
-            raise
         self._thread.start()
 
     def _run(self) -> None:
@@ -173,11 +138,9 @@ class _Collecting:
         return [f"the broker {self.subscriber.address} {end}"]
 
     def stop(self) -> None:
-        """Commit what has come, and leave nothing behind on the broker."""
+        """Commit what has come."""
         self.collector.stop()
-        if self._thread.is_alive():
-            self._thread.join()
-        self.subscriber.stop(forget=True)
+        self._thread.join()
         if self.error is not None:
             raise self.error
 
@@ -187,26 +150,22 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
     (`day.cmcap`), the key file that opens them, the nodes with their flash, and the page.
     """
     begun = time.monotonic()
-    data = _data(options)
-    link = _link(options)  # what is wrong with it is better said before than after
-    folder = empty_folder(options.out)
+    # Whatever can be refused is refused in front of `empty_folder`: what an earlier run has left goes only for another.
+    asked.keep_apart(options)
+    data = asked.data(options)
+    link = asked.link(options)
     line = poles(data, options.chips, options.seed, sound=options.sound, claimed=options.claim)
-    keys = KeyFile.create(folder / "city.keys")
-    place = folder / ("readings" if options.parquet else "readings.db")
+    place = options.out / ("readings" if options.parquet else "readings.db")
     notes = list(data.notes)
-    broker = None if options.broker else Broker()
-    url = options.broker or ""
-    if broker:
-        broker.start()
-        url = broker.url
-        link = broker_settings(url)
-    try:
+    with _broker(options.broker) as url, _subscribed(url, link, options) as subscriber:
+        folder = asked.empty_folder(options.out)
+        link = link or broker_settings(url)
+        keys = KeyFile.create(folder / "city.keys")
         with (
             open_store(f"parquet:{place}" if options.parquet else place) as store,
             CaptureWriter(folder / "day.cmcap") as capture,
         ):
-            collecting = _Collecting(url, keys, store, capture, options.ca_file)
-            collecting.start()
+            collecting = _Collecting(subscriber, keys, store, capture)
             try:
                 first = _first_act(line, folder, link, keys, url, options)
                 heard = Heard(keys)
@@ -223,63 +182,36 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
             notes += collecting.problems[-5:] if collecting.collector.report.failed else []
             figures = _figures(judged, collecting.collector, claimed, time.monotonic() - begun)
             rows, page = _page(data, figures, store, judged)
-    finally:
-        if broker:
-            broker.stop()
     path = folder / "report.html"
     path.write_text(page, "utf-8")
     notes += judged.verdict.examples
     return Outcome(figures, path, place, data.title, notes, failed, judged.waiting, rows)
 
 
-def _data(options: Options) -> dataset.Dataset:
-    if options.data is None:
-        if options.mapping is not None:
-            raise UsageError("a mapping needs a data file", "", "Give --data FILE as well.")
-        return city.generate(options.nodes or 6, options.hours or 24.0, seed=options.seed)
-    return dataset.read_csv(options.data, options.mapping).head(options.nodes, options.hours)
+@contextmanager
+def _broker(url: str | None) -> Generator[str, None, None]:
+    """The address of the broker that was named, or of one of our own."""
+    if url is not None:
+        yield url
+        return
+    with Broker() as broker:
+        yield broker.url
 
 
-def _link(options: Options) -> dict[str, Any]:
-    """How the nodes reach the broker that was named; they have the password from where the collector has it from."""
-    if options.broker is None:
-        if options.ca_file is not None:
-            raise UsageError("a CA file makes sense with --broker mqtts:// only")
-        return {}
-    parse_url(options.broker)
-    link = broker_settings(options.broker)
-    if "broker_user" in link and VARIABLE in os.environ:
-        link["broker_password"] = os.environ[VARIABLE]
-    if link["broker_tls"]:
-        if options.ca_file is None:
-            raise UsageError(
-                "mqtts:// needs to know who vouches for the broker",
-                "a node has no list of authorities that it trusts",
-                "Give --ca-file FILE with the authority's certificate.",
-            )
-        try:
-            link["broker_ca"] = options.ca_file.read_text("ascii")
-        except (OSError, UnicodeError) as error:
-            raise UsageError(f"cannot read the CA file {options.ca_file}", str(error)) from None
-        if link["broker_ca"].count("-----BEGIN CERTIFICATE-----") != 1:
-            raise UsageError(f"{options.ca_file} is not one certificate in PEM", "", "A node trusts one authority.")
-    elif options.ca_file is not None:
-        raise UsageError("a CA file makes sense with --broker mqtts:// only")
-    return link
-
-
-def empty_folder(path: Path) -> Path:
-    """An empty folder with our mark; what an earlier demo left there goes, anything else is refused."""
+@contextmanager
+def _subscribed(url: str, link: Mapping[str, Any], options: Options) -> Generator[Subscriber, None, None]:
+    """A subscription that stands, and of which nothing is left behind on the broker; BrokerError when it does not come
+    to that."""
+    name = f"citymote-demo-{time.time_ns():x}"  # never the name of a collector in service
+    ca = str(options.ca_file) if options.ca_file else None
+    subscriber = Subscriber(url, client_id=name, password=link.get("broker_password"), ca_file=ca)
+    subscriber.start()
     try:
-        if path.exists() and any(path.iterdir()):
-            if not (path / MARK).exists():
-                raise UsageError(f"{path} is not empty", "it is not an earlier demo's", "Choose another --out.")
-            shutil.rmtree(path)
-        path.mkdir(parents=True, exist_ok=True)
-        (path / MARK).write_text("Made by citymote demo, which replaces this folder when it runs again.\n", "utf-8")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written", error.strerror or str(error), "Choose another --out.") from None
-    return path
+        if not subscriber.wait(15.0, patient=False):
+            raise subscriber.no_answer()
+        yield subscriber
+    finally:
+        subscriber.stop(forget=True)
 
 
 def _settings(link: dict[str, Any], keys: KeyFile) -> dict[str, Any]:
@@ -304,7 +236,10 @@ def _first_act(
     plans = [pole.plan for pole in line[: options.claim]]
     if not plans:
         return None
-    act = FirstAct(plans, folder, _settings(link, keys), keys, url, options.told, ca_file=options.ca_file)
+    act = FirstAct(
+        plans, folder, _settings(link, keys), keys, url, options.told,
+        ca_file=options.ca_file, password=link.get("broker_password"),
+    )  # fmt: skip
     act.configure()
     return act
 
