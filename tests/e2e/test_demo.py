@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from tests.e2e.city import COMMAND, FIGURES, Found, Told, bare_frames, demo, told
 from tests.host.brokers import free_port
+from typer.testing import CliRunner
 
 from citymote import OwnerStore, open_fleet, open_store
 from citymote.broker import Broker
+from citymote.cli import application
 from citymote.demo import city
 from citymote.demo.city_nodes import poles
 from citymote.demo.claiming import FirstAct
@@ -187,6 +189,40 @@ def test_a_file_that_is_read_is_not_deleted_with_the_folder(earlier: Path, optio
     own.write_text("ten years of work")
     told(earlier, option, own).refused(f"{own} lies in {earlier}", "Choose another --out")
     assert own.read_text() == "ten years of work"
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        ("0.02", ("0.02 hours hold no row: one comes every 120 s", "--hours 0.04 or more")),
+        ("inf", ("inf hours are too many", "--hours 744 or less")),
+        ("1e9", ("1e+09 hours are too many", "--hours 744 or less")),
+    ],
+)
+def test_hours_that_cannot_be_made_are_refused_and_nothing_is_replaced(
+    earlier: Path, hours: str, words: tuple[str, ...]
+) -> None:
+    told(earlier, "--nodes", 1, "--claim", 0, "--hours", hours).refused(*words)
+    assert (earlier / "readings.db").read_text() == "of the earlier run"
+
+
+def test_hours_of_a_file_have_an_end(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text(HEADER + "2026-05-01T00:00:00Z,a,1.0\n")
+    said = told(tmp_path / "out", "--data", tmp_path / "own.csv", "--hours", "inf")
+    said.refused("inf hours cannot be played", "Leave --hours out")
+
+
+def test_the_simulator_refuses_hours_without_a_row(tmp_path: Path) -> None:
+    command = ["simulate", "mqtt://localhost", "--hours", "1", "--interval", "7200", "--out", str(tmp_path / "nodes")]
+    done = CliRunner().invoke(application(), command)
+    assert done.exit_code == 1
+    assert "1 hours hold no row: one comes every 7200 s. Give --hours 2 or more" in done.stderr
+
+
+def test_the_second_act_refuses_options_that_it_would_not_hear(earlier: Path) -> None:
+    said = told(earlier, "--update", "--data", "no.csv", "--nodes", 50, "--broker", "mqtt://localhost", "--parquet")
+    said.refused("--update goes without --data, --nodes, --broker, --parquet", "--out and --json")
+    assert (earlier / "readings.db").read_text() == "of the earlier run"
 
 
 def test_somebody_elses_folder_is_refused_and_left_alone(tmp_path: Path) -> None:

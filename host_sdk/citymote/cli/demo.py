@@ -8,6 +8,7 @@ import typer
 
 from citymote.cli.common import JsonOption, guarded, say
 from citymote.cli.desk import PasswordOption
+from citymote.errors import UsageError
 
 if TYPE_CHECKING:
     from citymote.demo.run import Outcome
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
+    ctx: typer.Context,
     data: Annotated[
         Path | None, typer.Option("--data", help="CSV to play: S-DoT, Smart Citizen, or any by --mapping.")
     ] = None,
@@ -26,7 +28,10 @@ def demo(
         str | None, typer.Option("--mapping", help="Mapping of the CSV's columns: a TOML file, or a built-in name.")
     ] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", min=1, max=100_000, help="So many nodes.")] = None,
-    hours: Annotated[float | None, typer.Option("--hours", min=0.01, help="So much of the data.")] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option("--hours", min=0.01, help="So much of the data; of a generated city a month at most."),
+    ] = None,
     broker: Annotated[
         str | None, typer.Option("--broker", help="mqtt[s]://[user@]host[:port]; left out, one is started here.")
     ] = None,
@@ -57,6 +62,7 @@ def demo(
     Example: citymote demo --nodes 3 --hours 6
     """
     if update:
+        _alone(ctx)
         return _update(out, as_json)
     from citymote.demo.options import Options
     from citymote.demo.run import run
@@ -74,6 +80,19 @@ def demo(
         outcome = _with_progress(options)
         _show(outcome)
     return 0 if outcome.good else 1
+
+
+def _alone(ctx: typer.Context) -> None:
+    """UsageError for options that the second act has no ear for."""
+    given = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if parameter.name not in ("update", "out", "as_json")
+        and getattr(ctx.get_parameter_source(str(parameter.name)), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        what = f"--update goes without {', '.join(given)}"
+        raise UsageError(what, "its three nodes and their day are always the same", "Give --out and --json only.")
 
 
 def _update(out: Path, as_json: bool) -> int:

@@ -6,6 +6,7 @@ with its own words. Nothing runs here.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from . import city, dataset
 CHIP_NODES = 10
 CLAIMED = 3
 MARK = ".citymote-demo"
+INTERVAL = 120  # seconds between two rows of a generated city
+MOST_HOURS = 744  # of a generated city, a month: its rows are all made before the first node starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,23 @@ def data(options: Options) -> dataset.Dataset:
     if options.data is None:
         if options.mapping is not None:
             raise UsageError("a mapping needs a data file", "", "Give --data FILE as well.")
-        return city.generate(options.nodes or 6, options.hours or 24.0, seed=options.seed)
+        hours = 24.0 if options.hours is None else options.hours
+        check_hours(hours, INTERVAL)
+        return city.generate(options.nodes or 6, hours, INTERVAL, options.seed)
+    if options.hours is not None and not math.isfinite(options.hours):
+        raise UsageError(f"{options.hours:g} hours cannot be played", "", "Leave --hours out for the whole file.")
     return dataset.read_csv(options.data, options.mapping).head(options.nodes, options.hours)
+
+
+def check_hours(hours: float, interval: int) -> None:
+    """UsageError where a generated city of so many hours would have no row, or no end."""
+    if not hours <= MOST_HOURS:
+        what = f"{hours:g} hours are too many for a generated city"
+        raise UsageError(what, "", f"Give --hours {MOST_HOURS} or less.")
+    if hours * 3600 < interval:
+        least = math.ceil(interval / 36) / 100
+        why = f"one comes every {interval} s"
+        raise UsageError(f"{hours:g} hours hold no row", why, f"Give --hours {least:g} or more.")
 
 
 def link(options: Options) -> dict[str, Any]:
