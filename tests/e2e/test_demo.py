@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from citymote.demo.options import empty_folder
 from citymote.fleet import Stage
 from citymote.keys import KeyFile
 from citymote.simulate import Fleet, broker_settings
+from citymote.testing import runtime
 
 HEADER = "time,where,dust\n"
 MAPPING = '[time]\ncolumns = ["time"]\n[columns]\ndust = "pm2_5"\n'
@@ -179,6 +181,35 @@ def earlier(tmp_path: Path) -> Path:
 )
 def test_a_start_that_fails_leaves_what_an_earlier_run_has_made(earlier: Path, wrong: tuple[str, str]) -> None:
     assert told(earlier, "--nodes", 1, *wrong).code == 1
+    assert (earlier / "readings.db").read_text() == "of the earlier run"
+
+
+@pytest.mark.parametrize("package", ["bleak", "bumble", "numpy"])
+@pytest.mark.parametrize("act", [["--nodes", "1"], ["--update"]], ids=["day", "update"])
+def test_a_package_that_is_missing_is_named_with_its_extra_before_anything_is_replaced(
+    earlier: Path, package: str, act: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    told(earlier, *act).refused(f"the demo needs the package {package}", "pip install 'citymote[sim]'")
+    assert (earlier / "readings.db").read_text() == "of the earlier run"
+
+
+def test_the_simulator_names_the_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    done = CliRunner().invoke(application(), ["simulate", "mqtt://localhost", "--out", str(tmp_path / "nodes")])
+    assert done.exit_code == 1
+    assert "a virtual node needs the package numpy" in done.stderr and "citymote[sim]" in done.stderr
+
+
+@pytest.mark.parametrize("act", [["--nodes", "1"], ["--update"]], ids=["day", "update"])
+def test_without_a_micropython_nothing_is_replaced(
+    earlier: Path, act: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(bits: int = 32) -> None:
+        raise runtime.RuntimeMissing("no MicroPython for virtual nodes")
+
+    monkeypatch.setattr(runtime, "micropython", missing)
+    told(earlier, *act).refused("no MicroPython for virtual nodes")
     assert (earlier / "readings.db").read_text() == "of the earlier run"
 
 

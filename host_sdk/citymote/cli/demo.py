@@ -97,8 +97,11 @@ def _alone(ctx: typer.Context) -> None:
 
 def _update(out: Path, as_json: bool) -> int:
     from citymote.demo import updating
-    from citymote.demo.options import empty_folder
+    from citymote.demo.options import check_extras, empty_folder
+    from citymote.testing import runtime
 
+    check_extras("the demo")
+    runtime.application(runtime.micropython().architecture)
     story = updating.run(empty_folder(out), say if as_json else print)
     if as_json:
         print(json.dumps(story.as_dict()))

@@ -46,10 +46,11 @@ def simulate(
     """
     from citymote.demo.city import generate
     from citymote.demo.city_nodes import poles
-    from citymote.demo.options import check_hours
+    from citymote.demo.options import check_extras, check_hours
     from citymote.keys import KeyFile
     from citymote.simulate import Fleet
 
+    check_extras("a virtual node")
     check_hours(hours, interval)
     file: KeyFile | None = None
     if keys is not None:

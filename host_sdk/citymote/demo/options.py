@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from citymote.errors import UsageError
+from citymote.errors import UsageError, need
 from citymote.plan import secret_file
 from citymote.simulate import broker_settings
 from citymote.transports.mqtt import VARIABLE, parse_url
@@ -47,6 +47,13 @@ class Options:
     claim: int = CLAIMED
     told: Callable[[str], None] = lambda line: None
     password_file: Path | None = None
+
+
+def check_extras(purpose: str) -> None:
+    """MissingExtra where a package of the extra `sim` is missing. One of them would else be a node's fault, or a
+    traceback in the middle."""
+    for package in ("bleak", "bumble", "numpy"):
+        need(package, "sim", purpose)
 
 
 def data(options: Options) -> dataset.Dataset:

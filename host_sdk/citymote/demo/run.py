@@ -25,6 +25,7 @@ from citymote.keys import KeyFile, Opener
 from citymote.reading import moment
 from citymote.simulate import Fleet, Result, broker_settings
 from citymote.storage.base import open_store
+from citymote.testing import runtime
 from citymote.transports.mqtt import Subscriber
 
 from . import dataset, report
@@ -151,6 +152,7 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
     """
     begun = time.monotonic()
     # Whatever can be refused is refused in front of `empty_folder`: what an earlier run has left goes only for another.
+    asked.check_extras("the demo")
     asked.keep_apart(options)
     data = asked.data(options)
     link = asked.link(options)
@@ -158,6 +160,7 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
     place = options.out / ("readings" if options.parquet else "readings.db")
     notes = list(data.notes)
     with _broker(options.broker) as url, _subscribed(url, link, options) as subscriber:
+        runtime.application(runtime.micropython().architecture)  # may be missing, too
         folder = asked.empty_folder(options.out)
         link = link or broker_settings(url)
         keys = KeyFile.create(folder / "city.keys")
