@@ -243,11 +243,20 @@ def test_hours_of_a_file_have_an_end(tmp_path: Path) -> None:
     said.refused("inf hours cannot be played", "Leave --hours out")
 
 
-def test_the_simulator_refuses_hours_without_a_row(tmp_path: Path) -> None:
-    command = ["simulate", "mqtt://localhost", "--hours", "1", "--interval", "7200", "--out", str(tmp_path / "nodes")]
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        ("7200", "1 hours hold no row: one comes every 7200 s. Give --hours 2 or more"),
+        ("61", "a node's interval divides a day. The next shorter one is 60"),
+    ],
+)
+def test_the_simulator_refuses_an_interval_that_gives_no_row_in_its_hours_or_not_its_own_rows(
+    tmp_path: Path, interval: str, words: str
+) -> None:
+    command = ["simulate", "mqtt://localhost", "--hours", "1", "--interval", interval, "--out", str(tmp_path / "nodes")]
     done = CliRunner().invoke(application(), command)
     assert done.exit_code == 1
-    assert "1 hours hold no row: one comes every 7200 s. Give --hours 2 or more" in done.stderr
+    assert words in done.stderr
 
 
 def test_the_second_act_refuses_options_that_it_would_not_hear(earlier: Path) -> None:

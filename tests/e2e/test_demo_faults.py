@@ -7,10 +7,11 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from tests.e2e.city import COMMAND, PATIENCE, Found, Told, patiently
+from tests.e2e.city import COMMAND, PATIENCE, Found, Told
 from tests.e2e.test_mosquitto import Mosquitto
 from tests.host.test_collect import frames_in
 
@@ -26,13 +27,13 @@ class Running:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def stored(self, frames: int) -> None:
-        """Returns when so many frames are in its store."""
-
-        def enough() -> bool:
-            assert self._process.poll() is None, f"it has ended: {self._process.communicate()}"
-            return frames_in(self.out / "readings.db") >= frames
-
-        patiently(enough, f"{frames} frames are stored", PATIENCE)
+        """Returns when so many frames are in its store: it cannot tell us, so that we look."""
+        end = time.monotonic() + PATIENCE
+        while frames_in(self.out / "readings.db") < frames:
+            assert time.monotonic() < end, f"{frames} frames are not stored within {PATIENCE:g} s"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(0.01)
+                raise AssertionError(f"it has ended with {code}: {self._process.communicate()}")
 
     def node(self, name: str) -> int:
         """The process of a node."""

@@ -20,6 +20,7 @@ from citymote.simulate import broker_settings
 from citymote.transports.mqtt import VARIABLE, parse_url
 
 from . import city, dataset
+from .mapping import DAY, day_part
 
 CHIP_NODES = 10
 CLAIMED = 3
@@ -70,7 +71,10 @@ def data(options: Options) -> dataset.Dataset:
 
 
 def check_hours(hours: float, interval: int) -> None:
-    """UsageError where a generated city of so many hours would have no row, or no end."""
+    """UsageError where a generated city of so many hours would have no row, or no end, or rows at odd times."""
+    if DAY % interval:
+        what, why = f"a row every {interval} s would not keep to the clock", "a node's interval divides a day"
+        raise UsageError(what, why, f"The next shorter one is {day_part(interval)}.")
     if not hours <= MOST_HOURS:
         what = f"{hours:g} hours are too many for a generated city"
         raise UsageError(what, "", f"Give --hours {MOST_HOURS} or less.")
