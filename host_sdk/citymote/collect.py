@@ -169,6 +169,10 @@ class Collector:
         report.received += len(messages)
         report.bytes += sum(len(incoming.payload) for incoming in messages)
         self._count(frames, outcomes)
+        self._count_aside(misfits)
+
+    def _count_aside(self, misfits: list[tuple[FrameProblem, bytes, float | None]]) -> None:
+        report = self.report
         for problem, _, _ in misfits:
             report.aside += 1
             report.aside_by_code[problem.code] = report.aside_by_code.get(problem.code, 0) + 1
@@ -212,18 +216,20 @@ class Collector:
                 if problem.code in WANTS_A_KEY:
                     continue
                 misfits.append((problem, each.data, each.received))
-            else:
-                self._taken_from_aside(each)
             marks.append(each.mark)
+            self._taken_from_aside(each)
         if marks:
             self._count(frames, self.store.add(frames, misfits, marks))
+            self.report.reopened += len(frames)
+            self._count_aside(misfits)
         self._untried = kept[-1].mark if len(kept) == BATCH else None
         return len(kept)
 
     def _taken_from_aside(self, kept: Kept) -> None:
+        # What this run put there is no failure of it any more. Another collector of this store, or a clock that was
+        # ahead, may have put it there as well: then there may be nothing to take back.
         report = self.report
-        report.reopened += 1
-        if (kept.received or 0) >= self._begun:  # it was this collector that put it there: no failure any more
+        if (kept.received or 0) >= self._begun and report.aside_by_code.get(kept.code):
             report.aside -= 1
             report.aside_by_code[kept.code] -= 1
 

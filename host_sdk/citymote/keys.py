@@ -209,12 +209,13 @@ class KeyFile:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """Which file has this name; empty if none has. Files like this are replaced, never written into."""
+    """Which file has this name, and who may read it; empty if none has. Files like this are replaced, never written
+    into."""
     try:
         found = path.stat()
     except OSError:
         return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode
 
 
 def _short_id(compressed: bytes) -> bytes:

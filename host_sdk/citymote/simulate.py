@@ -66,13 +66,14 @@ Progress = Callable[[Result, int, int], None]
 
 def broker_settings(url: str) -> dict[str, Any]:
     """`mqtt[s]://[user[:password]@]host[:port]` as a node's settings; UsageError when it is no such thing."""
+    expected = "mqtt[s]://host:port is expected, with user@ or user:password@ before the host where it asks for one"
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise UsageError("the broker's address cannot be read", str(error)) from None
+    except ValueError:  # its words may hold a part of the password
+        raise UsageError("the broker's address cannot be read", expected) from None
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/"):
-        raise UsageError("the broker's address cannot be read", "mqtt[s]://user:password@host:port is expected")
+        raise UsageError("the broker's address cannot be read", expected)
     secure = parts.scheme == "mqtts"
     settings: dict[str, Any] = {
         "broker_host": parts.hostname,

@@ -21,7 +21,7 @@ from citymote.cli import application
 from citymote.demo import city
 from citymote.demo.city_nodes import poles
 from citymote.demo.claiming import FirstAct
-from citymote.demo.options import empty_folder
+from citymote.demo.options import MARK, empty_folder
 from citymote.fleet import Stage
 from citymote.keys import KeyFile
 from citymote.simulate import Fleet, broker_settings
@@ -176,7 +176,7 @@ def earlier(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--broker", f"mqtt://127.0.0.1:{free_port()}"), ("--data", "no.csv"), ("--broker", "mqtts://localhost")],
+    [("--broker", "mqtt://127.0.0.1:1"), ("--data", "no.csv"), ("--broker", "mqtts://localhost")],
     ids=lambda wrong: wrong[1].partition(":")[0],
 )
 def test_a_start_that_fails_leaves_what_an_earlier_run_has_made(earlier: Path, wrong: tuple[str, str]) -> None:
@@ -192,6 +192,22 @@ def test_a_package_that_is_missing_is_named_with_its_extra_before_anything_is_re
     monkeypatch.setitem(sys.modules, package, None)
     told(earlier, *act).refused(f"the demo needs the package {package}", "pip install 'citymote[sim]'")
     assert (earlier / "readings.db").read_text() == "of the earlier run"
+
+
+def test_a_parquet_store_that_cannot_be_is_no_reason_to_replace_anything(
+    earlier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    told(earlier, "--nodes", "1", "--parquet").refused("needs the package pyarrow", "pip install 'citymote[arrow]'")
+    assert (earlier / "readings.db").read_text() == "of the earlier run"
+
+
+def test_a_link_to_a_folder_is_written_through_again_and_again(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("real", target_is_directory=True)
+    for content in ("one", "two"):
+        (empty_folder(tmp_path / "link") / content).write_text(content)
+        assert sorted(path.name for path in (tmp_path / "real").iterdir()) == sorted([MARK, content])
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_the_simulator_names_the_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

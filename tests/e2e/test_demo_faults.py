@@ -9,11 +9,17 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.e2e.city import COMMAND, PATIENCE, Found, Told
 from tests.e2e.test_mosquitto import Mosquitto
 from tests.host.test_collect import frames_in
+
+from citymote.demo.options import Options
+from citymote.demo.run import run
+from citymote.errors import StoreError
+from citymote.storage.ledger import LedgerStore
 
 pytestmark = pytest.mark.usefixtures("run_vm")
 
@@ -80,6 +86,22 @@ def test_a_broker_that_vanishes_for_good_is_named_and_the_figures_stay_true(mosq
     # What Mosquitto had taken when it was killed is lost with it, and nothing else.
     missing = figures["readings_sent"] - figures["readings_stored"] - waits(said)
     assert figures["lost"] <= missing < figures["readings_sent"] / 4
+
+
+def test_a_store_that_takes_no_more_ends_the_demo_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is acknowledged from then on, so that no node would come to its end by itself."""
+    add = LedgerStore.add
+
+    def full(store: LedgerStore, frames: Any, *more: Any) -> list[str]:
+        if store.counts().frames > 5:
+            raise StoreError("cannot write to the store", "database or disk is full")
+        return add(store, frames, *more)
+
+    monkeypatch.setattr(LedgerStore, "add", full)
+    with pytest.raises(StoreError, match="disk is full"):
+        run(Options(nodes=2, hours=24, claim=0, out=tmp_path / "out"))
 
 
 def test_a_node_that_is_killed_keeps_what_was_stored_of_it(tmp_path: Path) -> None:

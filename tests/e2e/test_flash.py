@@ -181,7 +181,7 @@ def test_a_locked_node_gives_its_prompt_to_nobody(bench: Station, board: Made) -
         wire.connect(str(made.port))
     assert made.starts == starts, "and no Ctrl-C or Ctrl-D ends what it does"
     again = bench.flash(ports=[str(made.port)]).failed()
-    assert "a locked board is begun anew with --erase" in again["error"]
+    assert "one without an owner is begun anew with `citymote flash --erase`" in again["error"]
 
 
 def test_a_wire_that_is_off_fails_the_board_and_names_the_sensor(bench: Station, board: Made) -> None:

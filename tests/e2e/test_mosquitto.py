@@ -43,9 +43,10 @@ class Mosquitto(Broker):
         self._process = None
 
 
-def authority(folder: Path) -> Callable[[str], str]:
-    """A certificate authority: `ca.pem` in the folder, and a function that writes a server's files and their lines."""
-    now = dt.datetime.now(dt.UTC)
+def authority(folder: Path, days: int = 0) -> Callable[[str], str]:
+    """A certificate authority: `ca.pem` in the folder, and a function that writes a server's files and their lines. All
+    are valid for a day before and after now, or so many `days` later."""
+    now = dt.datetime.now(dt.UTC) + dt.timedelta(days)
     root_key = ec.generate_private_key(ec.SECP256R1())
     root = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Authority of a test")])
 

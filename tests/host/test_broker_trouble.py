@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from citymote.cli import application
 from citymote.errors import BrokerError, UsageError
+from citymote.transports import mqtt
 from citymote.transports.mqtt import Subscriber, Trouble, parse_url, trouble
 
 # paho-mqtt leaves the socket of a handshake that failed to the garbage collector.
@@ -104,7 +105,24 @@ def test_a_certificate_for_another_name(secure: Callable[[str], Broker], tmp_pat
     assert "localhost" in said and "Write a name into the URL that is in its certificate" in said
 
 
-def test_somebody_who_listens_and_is_silent() -> None:
+@pytest.mark.parametrize("days", [-3, 3], ids=["expired", "not yet valid"])
+def test_a_certificates_dates_are_waited_for(mosquitto: Any, tmp_path: Path, days: int) -> None:
+    """A clock that is not set yet, or a renewal that is under way."""
+    lines = authority(tmp_path, days)("localhost")
+    with Broker(mosquitto.broker, tmp_path / "secure", f"allow_anonymous true\n{lines}") as broker:
+        told = found(f"mqtts://localhost:{broker.port}", tmp_path / "ca.pem")
+    assert "its certificate is not accepted" in told.why and "this machine's clock" in told.then
+    assert not told.lasting
+
+
+def test_who_was_not_given_the_time_to_answer_is_not_suspected(plain: Broker, tmp_path: Path) -> None:
+    code, said = collect(tmp_path, plain.url, "--seconds", 0)
+    assert code == 1
+    assert "were not enough. Give it longer" in said
+
+
+def test_somebody_who_listens_and_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "PROBE", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"mqtt://127.0.0.1:{silent.getsockname()[1]}"
         subscriber = Subscriber(url, client_id="impatient")

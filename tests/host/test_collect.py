@@ -19,6 +19,7 @@ from tests.host.making import NODE, batch, batches
 from citymote import Collector, open_store
 from citymote.collect import topic_node
 from citymote.errors import UsageError
+from citymote.simulate import broker_settings
 from citymote.transports.mqtt import VARIABLE, Incoming, Subscriber, parse_url
 
 if TYPE_CHECKING:
@@ -291,11 +292,24 @@ def test_topic_names_a_node_only_with_twelve_digits() -> None:
         ("mqtt://host/path", "no path"),
         ("mqtt://host:99999", "no broker URL"),
         ("mqtt://", "no broker URL"),
+        ("user:secret@host", "no broker URL"),
+        ("mqtt://user:secret/more@host", "no broker URL"),
+        ("mqtt://user:12/secret@host", "no path"),
+        ("mqtt://user:secret#more@host", "no broker URL"),
     ],
 )
 def test_urls_that_cannot_be_meant_are_refused_without_their_secrets(url: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         parse_url(url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["user:secret@host", "mqtt://user:secret/more@host", "mqtt://user:secret#more@host", "mqtt://u:12/secret@h"]
+)
+def test_a_nodes_broker_that_cannot_be_meant_is_refused_without_its_secrets(url: str) -> None:
+    with pytest.raises(UsageError, match="cannot be read") as caught:
+        broker_settings(url)
     assert "secret" not in str(caught.value)
 
 

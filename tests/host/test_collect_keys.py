@@ -140,6 +140,10 @@ def test_what_opens_and_is_refused_for_another_reason_is_kept_with_that(desk: De
     (kept,) = desk.store.aside()
     assert (kept.code, kept.node) == ("topic", node.id.hex())
     assert desk.stored() == []
+    report = collector.report
+    assert (report.aside, report.reopened, report.failed) == (1, 0, 1)
+    assert {code: count for code, count in report.aside_by_code.items() if count} == {"topic": 1}
+    assert "kept aside" in desk.said[-1] and "topic" in desk.said[-1]
 
 
 def test_a_frame_that_is_opened_late_is_stored_once(desk: Desk) -> None:
@@ -182,6 +186,32 @@ def test_a_key_file_that_is_spoilt_is_said_once_and_the_old_keys_stay(desk: Desk
     assert len(desk.stored()) == 3
     assert len(desk.said) == 1
     assert "the keys stay as they were" in desk.said[0]
+
+
+def test_what_somebody_else_has_put_aside_meanwhile_is_opened_all_the_same(desk: Desk) -> None:
+    """Another collector of the same store, or an earlier run whose clock was ahead of this one's."""
+    node = desk.node()
+    desk.source.say(node, 0, 1)
+    desk.source.waiting = [each._replace(received=time.time() + 1e6) for each in desk.source.waiting]
+    settle(desk.collector())
+    later = desk.collector()
+    desk.register(node)
+    settle(later)
+    assert desk.stored() == [(node.id.hex(), 0), (node.id.hex(), 1)]
+    assert (later.report.reopened, later.report.aside, later.report.failed) == (2, 0, 0)
+
+
+def test_a_key_file_that_others_could_read_is_taken_up_once_they_cannot(desk: Desk) -> None:
+    collector, node = desk.collector(), desk.node()
+    desk.register(node)
+    assert desk.keys.path is not None
+    desk.keys.path.chmod(0o644)
+    desk.source.say(node, 0)
+    settle(collector)
+    assert "chmod 600" in desk.said[0]
+    desk.keys.path.chmod(0o600)
+    settle(collector)
+    assert desk.stored() == [(node.id.hex(), 0)]
 
 
 def test_keys_handed_in_as_an_opener_are_the_callers(desk: Desk) -> None:

@@ -108,6 +108,8 @@ def test_an_unreadable_file_says_so(tmp_path: Path) -> None:
 
 
 BAD_MAPPINGS = [
+    ('[time]\ncolumns = ["t"]\nformat = "%Y-%m-%d %Y"\n[columns]\nx = "co2"', "is no time format"),
+    (f'[time]\ncolumns = ["t"]\n[columns]\nx = {{quantity = "co2", factor = {"9" * 400}}}', "factor is no number"),
     ("interval = 120", "no \\[time\\]"),
     ('[time]\ncolumns = ["t"]', "no \\[columns\\]"),
     ('[time]\ncolumns = ["t"]\n[columns]\nx = "tempratur"', "unknown quantity 'tempratur'"),

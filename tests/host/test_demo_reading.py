@@ -140,11 +140,21 @@ def test_a_direction_is_0_to_359(tmp_path: Path, quantity: str, cell: str, degre
         ("vibration_x", "-1", "is negative"),
         ("temperature", "nan", "is out of any range"),
         ("temperature", "warm", "is no number"),
+        ("temperature", "1_000", "is no number"),
+        ("temperature", "\u0661\u0662", "is no number"),
     ],
 )
 def test_what_a_node_cannot_say_is_refused_with_its_place(tmp_path: Path, quantity: str, cell: str, why: str) -> None:
     with pytest.raises(SourceError, match=f"line 3, column 'x': '{cell}' {why}.*Name texts that mean absent"):
         hour(tmp_path, quantity, "5", cell)
+
+
+def test_a_place_is_the_files_line_also_behind_a_cell_of_several(tmp_path: Path) -> None:
+    text = f't,note,x\n{AT + 60},"two\nlines",5\n{AT + 120},,warm\n'
+    with pytest.raises(SourceError, match="line 4, column 'x': 'warm' is no number"):
+        read(tmp_path, text, 'x = "temperature"')
+    with pytest.raises(SourceError, match=r"is not a CSV file: line \d"):
+        read(tmp_path, f't,x\n{AT + 60},"5"5\n', 'x = "temperature"')
 
 
 @given(st.sampled_from(registry.quantities()), st.floats())

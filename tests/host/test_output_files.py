@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,3 +82,14 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path, name: str)
     assert done.exit_code == 1
     assert f"cannot write {tmp_path / name}" in done.output
     assert (tmp_path / "folder").is_dir()
+
+
+def test_what_standard_output_goes_to_is_written_through_it(tmp_path: Path) -> None:
+    """`(echo HEAD; citymote decode --out /dev/stdout; echo TAIL) > FILE` has the three behind each other."""
+    day = write_capture(tmp_path / "day.cmcap", batches(1))
+    shell = 'echo HEAD; "$0" -m citymote decode --json --out /dev/stdout day.cmcap; echo TAIL'
+    with (tmp_path / "all.txt").open("wb") as everything:
+        subprocess.run(
+            ["sh", "-e", "-c", shell, sys.executable], stdout=everything, cwd=tmp_path, check=True, timeout=60
+        )
+    assert (tmp_path / "all.txt").read_text().splitlines() == ["HEAD", *map(as_json, readings(day)), "TAIL"]

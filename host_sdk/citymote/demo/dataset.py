@@ -114,8 +114,8 @@ def _cells(path: Path, mapping: mappings.Mapping, notes: list[str]) -> Iterator[
     """(node, time, values) of every usable line; `notes` hears what was left out."""
     try:
         with path.open(encoding=mapping.encoding, newline="") as file:
-            reader = csv.reader(file, delimiter=mapping.delimiter, strict=True)
-            header = [cell.strip() for cell in next(reader, list[str]())]
+            lines = _numbered(path, file, mapping.delimiter)
+            header = [cell.strip() for cell in next(lines, (0, list[str]()))[1]]
             vital = (*mapping.time_columns, *([mapping.node] if mapping.node else []))
             missing = [name for name in mapping.columns if name not in header]
             # Another export of the same make may lack a column; who wrote a mapping for this file has misspelt one.
@@ -133,21 +133,29 @@ def _cells(path: Path, mapping: mappings.Mapping, notes: list[str]) -> Iterator[
             time_at = [at[name] for name in mapping.time_columns]
             node_at = at[mapping.node] if mapping.node else None
             value_at = [(at[name], name, column) for name, column in mapping.columns.items() if name in at]
-            yield from _lines(path, mapping, reader, time_at, node_at, value_at, len(header), notes)
+            yield from _lines(path, mapping, lines, time_at, node_at, value_at, len(header), notes)
     except UnicodeError as error:
         raise SourceError(
             f"{path} is not {mapping.encoding} text", str(error), "Name its encoding in a mapping file."
         ) from None
-    except csv.Error as error:
-        raise SourceError(f"{path} is not a CSV file", str(error)) from None
     except OSError as error:
         raise SourceError(f"{path} cannot be read", error.strerror or str(error)) from None
+
+
+def _numbered(path: Path, file: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file, with the number of the line in which each ends: a cell may hold several."""
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    try:
+        for line in reader:
+            yield reader.line_num, line
+    except csv.Error as error:
+        raise SourceError(f"{path} is not a CSV file", f"line {reader.line_num}: {error}") from None
 
 
 def _lines(
     path: Path,
     mapping: mappings.Mapping,
-    reader: Iterable[list[str]],
+    lines: Iterable[tuple[int, list[str]]],
     time_at: list[int],
     node_at: int | None,
     value_at: list[tuple[int, str, mappings.Column]],
@@ -155,7 +163,7 @@ def _lines(
     notes: list[str],
 ) -> Iterator[tuple[str, int, dict[int, float]]]:
     preamble: list[str] | None = []
-    for number, line in enumerate(reader, 2):
+    for number, line in lines:
         if number > MAX_ROWS:
             raise SourceError(f"{path} has more than {MAX_ROWS} lines", "", "Cut it, or load it into a database.")
         if not line:

@@ -122,8 +122,10 @@ def day_part(seconds: int) -> int:
 
 
 def number(text: str) -> float:
-    """A cell's number; ValueError for anything else."""
+    """A cell's number; ValueError for anything else, such as what only Python takes for one."""
     try:
+        if "_" in text or not text.isascii():
+            raise ValueError
         return float(text)
     except ValueError:
         raise ValueError("is no number") from None
@@ -176,9 +178,13 @@ class _Table:
 
     def number(self, key: str, default: float) -> float:
         found = self.table.get(key, default)
-        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        try:
+            value = math.nan if isinstance(found, bool) else float(found)
+        except (TypeError, ValueError, OverflowError):
+            value = math.nan
+        if isinstance(found, str) or not math.isfinite(value):
             raise self.wrong(f"{key} is no number")
-        return float(found)
+        return value
 
     def quantity(self, name: object) -> registry.Quantity:
         try:
@@ -277,7 +283,7 @@ def _time_format(time: _Table) -> str:
         return text
     try:
         datetime.strptime(EPOCH_2000.strftime(text), text)  # noqa: DTZ007 - only whether it can be read
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         raise time.wrong(f"format {text!r} is no time format", str(error)) from None
     return text
 

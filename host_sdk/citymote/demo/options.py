@@ -50,11 +50,13 @@ class Options:
     password_file: Path | None = None
 
 
-def check_extras(purpose: str) -> None:
-    """MissingExtra where a package of the extra `sim` is missing. One of them would else be a node's fault, or a
-    traceback in the middle."""
+def check_extras(purpose: str, parquet: bool = False) -> None:
+    """MissingExtra where a package of the extra `sim`, or for a Parquet store of `arrow`, is missing. One of them would
+    else be a node's fault, or a traceback in the middle."""
     for package in ("bleak", "bumble", "numpy"):
         need(package, "sim", purpose)
+    if parquet:
+        need("pyarrow", "arrow", "a Parquet store")
 
 
 def data(options: Options) -> dataset.Dataset:
@@ -125,6 +127,7 @@ def keep_apart(options: Options) -> None:
 
 def empty_folder(path: Path) -> Path:
     """An empty folder with our mark; what an earlier demo left there goes, anything else is refused."""
+    path = path.resolve()  # of a link to a folder, the folder is emptied
     try:
         if path.exists() and any(path.iterdir()):
             if not (path / MARK).exists():

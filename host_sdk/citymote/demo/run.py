@@ -112,6 +112,7 @@ class _Collecting:
         self.subscriber = subscriber
         self.collector = Collector(subscriber, store, Opener(keys), False, capture, self.problems.append)
         self.error: Exception | None = None
+        self.on_error: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._run, name="citymote-collector", daemon=True)
         self._thread.start()
 
@@ -120,6 +121,7 @@ class _Collecting:
             self.collector.run()
         except Exception as error:  # noqa: BLE001 - handed to the main thread
             self.error = error
+            self.on_error()
 
     def settle(self, frames: int) -> None:
         """Wait until so many frames are stored, as long as they keep coming."""
@@ -152,7 +154,7 @@ def run(options: Options, progress: Callable[[Progress], None] | None = None) ->
     """
     begun = time.monotonic()
     # Whatever can be refused is refused in front of `empty_folder`: what an earlier run has left goes only for another.
-    asked.check_extras("the demo")
+    asked.check_extras("the demo", options.parquet)
     asked.keep_apart(options)
     data = asked.data(options)
     link = asked.link(options)
@@ -271,6 +273,10 @@ def _nodes(
         progress=step,
         on_event=heard,
     ) as fleet:
+        # Nothing is acknowledged any more then, and no node would come to its end.
+        collecting.on_error = fleet.stop
+        if collecting.error is not None:
+            raise collecting.error
         return fleet.run()
 
 

@@ -37,6 +37,7 @@ KEEPALIVE = 30
 SHORT = 20.0
 PROBE = 5.0
 _OTHER_NAME = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+_DATES = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED: a clock or a renewal, which pass
 
 
 class Incoming(NamedTuple):
@@ -69,19 +70,20 @@ def parse_url(url: str) -> Address:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise UsageError("this is no broker URL", str(error), hint) from None
+        # What stands before an @ may be a password, or a part of one that urlsplit takes for a port.
+        why = "" if "@" in url else str(error)
+        raise UsageError("this is no broker URL", why, hint) from None
     try:
         (parts.hostname or "").encode("idna")
     except UnicodeError as error:
         raise UsageError("the broker URL names no host that there can be", str(error), hint) from None
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-        shown = url if "@" not in url else url.split("://", maxsplit=1)[0] + "://..."
-        raise UsageError(f"{shown} is no broker URL", "", hint)
+        raise UsageError(f"{'this' if '@' in url else url} is no broker URL", "", hint)
     if parts.password is not None:
         what = "the broker URL carries a password"
         raise UsageError(what, "others can read it there", f"Leave it out and set {VARIABLE}, or give a password file.")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise UsageError(f"the broker URL ends in {parts.path!r}", "a broker has no path", hint)
+        raise UsageError("the broker URL goes on behind the port", "a broker has no path", hint)
     tls = parts.scheme == "mqtts"
     user = unquote(parts.username) if parts.username else None
     return Address(parts.hostname, port or (8883 if tls else 1883), tls, user)
@@ -101,7 +103,7 @@ class Trouble(NamedTuple):
 
 def trouble(address: Address, context: ssl.SSLContext | None) -> Trouble:
     """Go the way to a broker once, as far as it leads: name, connection, TLS. The MQTT client does not say where it
-    failed. Takes `PROBE` seconds for each step at most."""
+    failed. Each step may take `PROBE` seconds, the connection so long for each address of the name."""
     try:
         probe = socket.create_connection((address.host, address.port), PROBE)
     except socket.gaierror as error:
@@ -117,7 +119,8 @@ def trouble(address: Address, context: ssl.SSLContext | None) -> Trouble:
             then = "Check the CA file, and this machine's clock."
             if error.verify_code in _OTHER_NAME:
                 then = "Write a name into the URL that is in its certificate."
-            return Trouble(f"its certificate is not accepted ({error.verify_message.rstrip('.')})", then, True)
+            why = f"its certificate is not accepted ({error.verify_message.rstrip('.')})"
+            return Trouble(why, then, error.verify_code not in _DATES)
         except OSError as error:
             why = f"TLS does not come about ({error.strerror or error})"
             return Trouble(why, "Is it a port without TLS? Then write mqtt://.")
@@ -241,6 +244,7 @@ class Subscriber:
         self._since = 0.0
         self._short = 0
         self._down_since: float | None = None
+        self._started = 0.0
         self._trouble: Trouble | None = None
         self._tls = _tls(self.address, ca_file)
         client = _client(self.address, client_id, password, self._tls, clean=False, manual_ack=True)
@@ -254,6 +258,7 @@ class Subscriber:
 
     def start(self) -> None:
         """Begin connecting, in the background."""
+        self._started = time.monotonic()
         self._client.connect_async(self.address.host, self.address.port, KEEPALIVE)
         self._client.loop_start()
 
@@ -274,7 +279,11 @@ class Subscriber:
         return self._subscribed.is_set()
 
     def no_answer(self) -> BrokerError:
-        """The error for who waited in vain: what is wrong on the way to the broker."""
+        """The error for who waited in vain: what is wrong on the way to the broker, if it has had the time to answer.
+        """
+        waited = time.monotonic() - self._started
+        if self._trouble is None and waited < PROBE:
+            return BrokerError(f"no answer from {self.address}", f"{waited:.1f} s were not enough", "Give it longer.")
         found = self._trouble or trouble(self.address, self._tls)
         return BrokerError(f"no answer from {self.address}", found.why, found.then)
 
