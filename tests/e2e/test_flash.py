@@ -96,7 +96,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory, small: str) -> Path:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is slow here but who is silent for good."""
-    monkeypatch.setattr(wire, "_ANSWERS", 3.0)
+    monkeypatch.setattr(wire, "_ANSWERS", 6.0)
     monkeypatch.setattr(wire, "_QUIET", 2.0)
 
 

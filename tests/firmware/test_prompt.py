@@ -45,7 +45,7 @@ while True:
 
 @pytest.fixture
 def board(tmp_path: Path, app_tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PtyBoard]:
-    monkeypatch.setattr(wire, "_ANSWERS", 3.0)
+    monkeypatch.setattr(wire, "_ANSWERS", 6.0)
     monkeypatch.setattr(wire, "_QUIET", 2.0)
     made = PtyBoard(tmp_path / "board", partitions=[("config", 1, 0x40, 0x10000, 16 << 12)])
     (made.root / "node").mkdir()
