@@ -269,6 +269,20 @@ def test_nodes_added_and_removed_count_at_once(keys: KeyFile, node: Node) -> Non
         opener.open(other.seal())
 
 
+def test_a_file_that_somebody_else_has_changed_is_taken_up_before_it_is_saved_anew(keys: KeyFile) -> None:
+    """`citymote simulate` registers nodes as they start, beside `citymote keys add`."""
+    from types import SimpleNamespace
+
+    from citymote.cli.simulate import _register
+
+    simulated, other = Node(keys.collectors[0]), Node(keys.collectors[0])
+    elsewhere = KeyFile.load(path_of(keys))
+    elsewhere.add_node(other.public)
+    elsewhere.save()
+    _register(keys, SimpleNamespace(data={"public_key": simulated.public.hex()}))
+    assert set(KeyFile.load(path_of(keys)).nodes) == {simulated.id, other.id}
+
+
 def test_without_a_collector_key_there_is_no_opener(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="no collector key"):
         Opener(KeyFile())

@@ -83,6 +83,7 @@ def simulate(
 
 def _register(file: "KeyFile", event: object) -> None:
     """Enrol a node as the factory line would: by the public key that it has just drawn."""
+    file.refresh()  # others register nodes, too, while these run
     public = bytes.fromhex(getattr(event, "data")["public_key"])  # noqa: B009, an event's data is the node's own
     if public not in file.nodes.values():
         file.add_node(public)
